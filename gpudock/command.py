@@ -1,0 +1,136 @@
+"""gpudock's kind of Invoke task: it gets a Job, not a bare context, and has the options that all tasks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any
+
+import invoke
+from invoke.parser import Argument
+
+from gpudock.config import Settings
+from gpudock.converge import Convergence, Outcome, Step
+from gpudock.host import Host
+from gpudock.questions import ask
+from gpudock.report import Report
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options that every task takes, as given on the command line."""
+
+    overrides: tuple[str, ...] = ()
+    json: bool = False
+    dry_run: bool = False
+    yes: bool = False
+
+    @classmethod
+    def take(cls, arguments: dict[str, Any]) -> Options:
+        """Remove the shared options from a task's arguments and return them."""
+        return cls(
+            tuple(arguments.pop("set", None) or ()),
+            bool(arguments.pop("json", False)),
+            bool(arguments.pop("dry_run", False)),
+            bool(arguments.pop("yes", False)),
+        )
+
+    @staticmethod
+    def arguments() -> list[Argument]:
+        """Declare the shared options to Invoke's parser."""
+        return [
+            Argument(names=("set",), kind=list, default=[], help="A setting, as section.key=value; can be repeated."),
+            Argument(names=("json",), kind=bool, default=False, help="Print one JSON object a line."),
+            Argument(names=("dry-run",), attr_name="dry_run", kind=bool, default=False, help="Only show what would change, files as a diff."),
+            Argument(names=("yes",), kind=bool, default=False, help="Do what would stop running containers without asking."),
+        ]
+
+
+@dataclass
+class Job:
+    """One task on one host."""
+
+    task: str
+    settings: Settings
+    origins: Mapping[str, str]
+    host: Host
+    report: Report
+    options: Options
+    stop: Event = field(default_factory=Event)
+
+    def converge(self, *steps: Step[Any], chained: bool = False) -> list[Outcome]:
+        """Bring the host to what the settings say of these steps, up to the first failure."""
+        run = Convergence(self.host, self.settings, self.report, self.options.dry_run, chained, self.stop)
+        return run.run(steps)
+
+    def facts(self, step: Step[Any]) -> Any:
+        """Return what a step sees on the host."""
+        return step.read(self.settings, ask(self.host, step.questions(self.settings)))
+
+    def say(self, text: str, **facts: Any) -> None:
+        """Answer the operator: `text` to people, `facts` as JSON to machines."""
+        self.report.say(self.host.name, self.task, facts, text)
+
+
+Body = Callable[..., None]
+
+
+class Command(invoke.Task):  # type: ignore[misc]  # Invoke's Task is untyped where mypy looks
+    """A task whose body is called with a Job and its own options.
+
+    Two of them are the same only if they are one object: Invoke's own equality, by name and code, would drop
+    `jupyter.start` behind `ssh.start` (facts/models-and-traps.md, trap 5).
+    """
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """The body's own options, then the shared ones."""
+        own: list[Argument] = super().get_arguments(ignore_unknown_help)
+        return own + Options.arguments()
+
+    def perform(self, job: Job, **own: Any) -> None:
+        """Run the body for one host."""
+        self.body(job, **own)
+
+    def __call__(self, context: invoke.Context, **arguments: Any) -> None:
+        """Run on one host; what an executor other than ours, or a user's own task, calls."""
+        from gpudock.runner import Target, run  # it imports this module
+
+        run([Target.of(context)], [invoke.Call(self, kwargs=arguments)])
+
+
+def command(name: str | None = None, help: Mapping[str, str] | None = None, **more: Any) -> Callable[[Body], Command]:  # noqa: A002
+    """Make a Command of a function: its first docstring line is the task's help, `help` that of its options."""
+
+    def make(body: Body) -> Command:
+        return Command(body, name=name, help=dict(help or {}), auto_shortflags=False, **more)
+
+    return make
+
+
+def step_command(*steps: Step[Any], name: str, summary: str) -> Command:
+    """The task that runs these steps and no others."""
+
+    def body(job: Job) -> None:
+        job.converge(*steps)
+
+    body.__doc__ = summary
+    return Command(body, name=name, auto_shortflags=False)
+
+
+def namespace(name: str, *members: Step[Any] | Command) -> invoke.Collection:
+    """A collection of tasks; a step `noun.verb` becomes the task `verb`."""
+    collection = invoke.Collection(name)
+    for member in members:
+        if isinstance(member, Step):
+            member = step_command(member, name=member.name.partition(".")[2], summary=member.summary)
+        collection.add_task(member)
+    return collection
+
+
+def names(collection: invoke.Collection) -> Sequence[str]:
+    """All task names of a collection, sorted."""
+    return sorted(collection.task_names)

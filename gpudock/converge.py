@@ -1,0 +1,173 @@
+"""settings → facts → plan → apply → facts again → outcome, for one host.
+
+The facts of all steps come in one round trip. A plan is pure. After a step's actions its facts are asked
+again, and a plan that is then not empty is an error: so idempotence is checked on every run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from gpudock.actions import Action
+from gpudock.config import Settings
+from gpudock.errors import GpudockError, NotConverged, Refused
+from gpudock.host import Host
+from gpudock.questions import Answers, Questions, ask
+
+F = TypeVar("F")
+Plan = Sequence[Action]
+Status = Literal["ok", "changed", "planned", "skipped", "failed"]
+
+
+class Interrupted(GpudockError):
+    """The operator pressed Ctrl-C: nothing new was begun."""
+
+
+class Blocked(Refused):
+    """A step cannot be planned before another one has run, which `by` names."""
+
+    def __init__(self, by: str, missing: str) -> None:
+        super().__init__(f"{missing} Run {by} first, or setup, which runs all steps in order.")
+        self.by = by
+        self.missing = missing
+
+
+@dataclass(frozen=True)
+class Step(Generic[F]):
+    """One documented step: what it asks, how it reads the answers, and what it does about them.
+
+    `summary` is the task's help. `skip` gives the reason to leave the step out of a chain such as `setup`,
+    or None; the step's own task ignores it.
+    """
+
+    name: str
+    summary: str
+    questions: Callable[[Settings], Questions]
+    read: Callable[[Settings, Answers], F]
+    plan: Callable[[Settings, F], Plan]
+    skip: Callable[[Settings, F], str | None] = lambda settings, facts: None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one step on one host. `seconds` is wall time, the facts' share left out."""
+
+    host: str
+    step: str
+    status: Status
+    actions: tuple[Action, ...] = ()
+    seconds: float = 0.0
+    reason: str = ""
+    error: GpudockError | None = None
+    facts: Any = None
+
+
+class Progress(Protocol):
+    """Who is told how it goes: see report.py."""
+
+    def begin(self, host: str, step: str, action: Action) -> None:
+        """An action begins."""
+
+    def line(self, host: str, text: str) -> None:
+        """The running action's tool printed a line."""
+
+    def end(self, host: str, step: str, action: Action, seconds: float) -> None:
+        """The action is done."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A step is done."""
+
+
+@dataclass
+class Convergence:
+    """A chain of steps on one host. `stop` is set when no new action may begin (Ctrl-C)."""
+
+    host: Host
+    settings: Settings
+    progress: Progress
+    dry_run: bool = False
+    chained: bool = False
+    stop: Event = field(default_factory=Event)
+    answers: Answers = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def run(self, steps: Sequence[Step[Any]]) -> list[Outcome]:
+        """Bring the host to what the settings say, step by step, up to the first failure.
+
+        Raises GpudockError where the host cannot even be asked.
+        """
+        self.answers = self._ask(steps)
+        for index, step in enumerate(steps):
+            outcome = self._settle(step, steps[index:])
+            self.outcomes.append(outcome)
+            self.progress.outcome(outcome)
+            if outcome.status == "failed":
+                break
+        return self.outcomes
+
+    def _settle(self, step: Step[Any], rest: Sequence[Step[Any]]) -> Outcome:
+        started = time.monotonic()
+        done: list[Action] = []
+        reason, facts, error = "", None, None
+        try:
+            facts = step.read(self.settings, self.answers)
+            status, reason = self._decide(step, facts, done)
+            if status == "changed":
+                self.answers = self._ask(rest)
+                facts = self._confirm(step)
+        except Blocked as blocked:
+            status, reason, error = self._blocked(blocked)
+        except GpudockError as failure:
+            status, error = "failed", failure
+        seconds = time.monotonic() - started
+        return Outcome(self.host.name, step.name, status, tuple(done), seconds, reason, error, facts)
+
+    def _decide(self, step: Step[Any], facts: Any, done: list[Action]) -> tuple[Status, str]:
+        """Plan and, unless it is a dry run, apply; `done` gathers the actions begun, or in a dry run planned."""
+        reason = step.skip(self.settings, facts) if self.chained else None
+        if reason:
+            return "skipped", reason
+        plan = step.plan(self.settings, facts)
+        if not plan:
+            return "ok", ""
+        if self.dry_run:
+            done.extend(plan)
+            return "planned", ""
+        for action in plan:
+            done.append(action)
+            self._apply(step, action)
+        return "changed", ""
+
+    def _apply(self, step: Step[Any], action: Action) -> None:
+        if self.stop.is_set():
+            raise Interrupted(f"{self.host.name} {step.name}: stopped before it would {action.why}.")
+        started = time.monotonic()
+        self.progress.begin(self.host.name, step.name, action)
+        action.apply(self.host, lambda text: self.progress.line(self.host.name, text))
+        self.progress.end(self.host.name, step.name, action, time.monotonic() - started)
+
+    def _confirm(self, step: Step[Any]) -> Any:
+        facts = step.read(self.settings, self.answers)
+        if left := step.plan(self.settings, facts):
+            whys = "; ".join(action.why for action in left)
+            raise NotConverged(
+                f"{step.name}: everything was done, and still there would be to do: {whys}", output="",
+                next_move="Something on the host undoes or hides the change; `inv doctor` looks for what.",
+            )
+        return facts
+
+    def _blocked(self, blocked: Blocked) -> tuple[Status, str, GpudockError | None]:
+        pending = [outcome.step for outcome in self.outcomes if outcome.status == "planned"]
+        if self.dry_run and pending:
+            return "planned", f"known only after {blocked.by}: {blocked.missing}", None
+        return "failed", "", blocked
+
+    def _ask(self, steps: Sequence[Step[Any]]) -> Answers:
+        questions: dict[str, tuple[str, ...]] = {}
+        for step in steps:
+            questions.update(step.questions(self.settings))
+        return ask(self.host, questions)

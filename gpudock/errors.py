@@ -1,0 +1,88 @@
+"""What can go wrong, and the exit code it ends with.
+
+    GpudockError (1)
+    ├── UsageError (2)            bad usage, before anything was touched
+    │   └── SettingsError (2)     a wrong key or value in a layer of settings
+    ├── Unreachable (3)           the host cannot be reached, or its key is not the one known
+    ├── ActionFailed (1)          a tool said no in the middle of a plan
+    │   └── NotConverged (1)      all was done, and the facts still differ from the settings
+    ├── CannotTell (1)            a question to the host has no answer: not the same as "is not there"
+    ├── Refused (1)               the host's state needs a person's decision; nothing was touched
+    ├── SudoRefused (1)           the user may not become root
+    └── ProblemsFound (4)         `doctor` or `plan --check` found something
+
+All are Invoke's Exit, so that `inv` and `fab` print the message and end with the code, without a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from invoke.exceptions import Exit
+
+TAIL = 12  # lines of a failed tool's output that an error shows
+
+
+class GpudockError(Exit):  # type: ignore[misc]
+    """Anything a user can cause; its message is one paragraph that ends with the next move."""
+
+    code: ClassVar[int] = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, type(self).code)
+
+    def __str__(self) -> str:
+        return str(self.message)
+
+
+class UsageError(GpudockError):
+    """Wrong arguments or configuration, found before anything was touched."""
+
+    code: ClassVar[int] = 2
+
+
+class SettingsError(UsageError):
+    """A wrong key or value; the message names file, line and key."""
+
+
+class Unreachable(GpudockError):
+    """The host cannot be reached, refuses our key, or shows another host key than before."""
+
+    code: ClassVar[int] = 3
+
+
+class ActionFailed(GpudockError):
+    """An action failed: what was being done, the tool's last lines, the next move."""
+
+    def __init__(self, doing: str, *, output: str, next_move: str) -> None:
+        self.doing, self.output, self.next_move = doing, output, next_move
+        super().__init__(paragraph(doing, output, next_move))
+
+
+class NotConverged(ActionFailed):
+    """Every action succeeded, and the plan is still not empty."""
+
+
+class CannotTell(GpudockError):
+    """A question to the host has no answer: permission denied, a dead daemon, output nobody expects."""
+
+
+class Refused(GpudockError):
+    """The state of the host needs a person's decision. Nothing was touched."""
+
+
+class SudoRefused(GpudockError):
+    """The user may not become root on the host."""
+
+
+class ProblemsFound(GpudockError):
+    """A check found something that must be fixed."""
+
+    code: ClassVar[int] = 4
+
+
+def paragraph(doing: str, output: str, next_move: str) -> str:
+    """Join what was being done, the last lines of a tool's output, and the next move."""
+    lines = [line.rstrip() for line in output.replace("\r", "\n").splitlines() if line.strip()][-TAIL:]
+    said = "".join(f"\n    {line}" for line in lines)
+    return f"Could not {doing}:{said}\n  {next_move}" if said else f"{doing}\n  {next_move}"

@@ -1,0 +1,53 @@
+"""What tools say when they fail, and what to do about it: the next move of an error's paragraph."""
+
+from __future__ import annotations
+
+import re
+
+KNOWN = (
+    (
+        r"No space left on device|ENOSPC|not have enough free space",
+        "The disk is full: `df -h` shows which one, `docker system df` what the engine holds; make room and run "
+        "the same command again.",
+    ),
+    (
+        r"Could not get lock|is another process using it|Unable to acquire the dpkg frontend lock",
+        "Another package manager is running (often unattended-upgrades): wait until it is done, or raise "
+        "apt.lock_timeout, and run the same command again.",
+    ),
+    (
+        r"Temporary failure resolving|Could not resolve|Name or service not known",
+        "The name does not resolve: check the host's DNS, or choose a mirror it reaches (--set mirror=cn).",
+    ),
+    (
+        r"Failed to fetch|Connection timed out|Could not connect|Connection refused.*\[IP|Network is unreachable"
+        r"|error sending request|Failed to connect|Unable to connect to|Connection reset by peer",
+        "A server did not answer: check the network and network.https_proxy, or choose a mirror (--set mirror=cn, "
+        "or one layer: --set mirrors.apt=URL).",
+    ),
+    (
+        r"certificate verify failed|self.signed certificate|unknown authority|invalid peer certificate",
+        "TLS is signed by an authority the host does not know: give its certificates with network.ca_bundle.",
+    ),
+    (
+        r"has no installation candidate|Unable to locate package|no longer has a Release file",
+        "The package is not in the sources of this host: check its apt sources and mirrors.apt.",
+    ),
+    (
+        r"dpkg was interrupted|dpkg --configure -a",
+        "An earlier installation broke off: run the same command again; it finishes that first.",
+    ),
+    (
+        r"Hash Sum mismatch|do not match the hashes|[Hh]ash mismatch",
+        "What was downloaded is not what it should be: a mirror in the middle of an update, or a tampered file. "
+        "Try again in a while or choose another mirror.",
+    ),
+)
+
+
+def next_move(output: str) -> str:
+    """Say what to do after a tool failed with this output; a general answer where the failure is not known."""
+    for pattern, advice in KNOWN:
+        if re.search(pattern, output):
+            return advice
+    return "Mend what it says and run the same command again; what was done before stays done."

@@ -1,0 +1,202 @@
+"""One adapter over this machine and over SSH: ask (read), do (change), write, push, all as root.
+
+The only place that touches Invoke's Context and Fabric's Connection; everything above it is the same for both.
+"""
+
+from __future__ import annotations
+
+import io
+import shlex
+import tarfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from socket import socket
+from threading import Thread
+
+import invoke
+
+from gpudock import channel
+from gpudock.credentials import sudo_password
+from gpudock.errors import CannotTell, SudoRefused, Unreachable
+
+Line = Callable[[str], None]
+
+# sudo's secure_path and a login shell's differ; daemons' and distributions' tools live in the sbin folders.
+ENVIRONMENT = "export LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; "
+
+AS_ROOT = '[ "$(id -u)" = 0 ] && exec sh -c "$1"; exec sudo -n -- sh -c "$1"'
+AS_ROOT_WITH_PASSWORD = "exec sudo -S -k -p '' -- sh -c \"$1\""
+
+# The size is checked because a connection that dies ends the input just as a whole file does.
+WRITE = """set -e; umask 077; mkdir -p -m 0755 "$(dirname "$1")"; new=$(mktemp "$1.XXXXXX"); trap 'rm -f "$new"' EXIT
+cat >"$new"; [ "$(wc -c <"$new")" -eq "$2" ] || { echo "$1: only a part arrived"; exit 1; }
+chmod "$3" "$new"; chown "$4" "$new"; sync "$new"; mv -f "$new" "$1"; trap - EXIT"""
+
+PUSH = """set -e; mkdir -p "$(dirname "$1")"; new=$(mktemp -d "$1.XXXXXX"); trap 'rm -rf "$new"' EXIT
+tar -x -C "$new" --no-same-owner; chmod 0755 "$new"; rm -rf "$1"; mv "$new" "$1"; trap - EXIT"""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a command came to: its exit code, and what it printed, both streams in the order they came."""
+
+    code: int
+    output: str
+
+
+class Host:
+    """A machine to look at and to change, this one or one over SSH.
+
+    `silence` is the longest time in seconds that a command may print nothing.
+    """
+
+    def __init__(self, context: invoke.Context, name: str, silence: float | None = None) -> None:
+        self.context = context
+        self.name = name
+        self.silence = silence
+        self.password: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is the operator's own machine."""
+        return not channel.is_remote(self.context)
+
+    def ask(self, script: str) -> str:
+        """Return what a read-only POSIX sh script prints, run as root.
+
+        Raises SudoRefused, Unreachable, and CannotTell where the script itself fails.
+        """
+        done = self._run(self._as_root(script), b"", None)
+        if done.code != 0 and self.password is None and _is_sudo(done.output):
+            self._learn_password(done.output)
+            done = self._run(self._as_root(script), self._input(b""), None)
+        if done.code != 0:
+            raise CannotTell(f"{self.name}: cannot look at this host: {done.output.strip()[-500:]}")
+        return done.output
+
+    def do(
+        self,
+        argv: Sequence[str],
+        *,
+        data: bytes | Iterable[bytes] = b"",
+        environment: Mapping[str, str] | None = None,
+        on_line: Line | None = None,
+    ) -> Completed:
+        """Run `argv` as root with `data` on its standard input; `on_line` gets each line as it is printed.
+
+        Secrets belong in `data`: arguments and environment can be read by every user of the host.
+        """
+        assignments = [f"{name}={value}" for name, value in (environment or {}).items()]
+        command = shlex.join(["env", *assignments, *argv] if assignments else argv)
+        return self._run(self._as_root(f"exec {command}"), self._input(data), on_line)
+
+    def write(self, path: str, data: bytes, *, mode: int = 0o644, owner: str = "root:root") -> Completed:
+        """Put a file in place whole or not at all, with its mode and owner; its folder is made where missing."""
+        return self.do(["sh", "-c", WRITE, "sh", path, str(len(data)), f"{mode:04o}", owner], data=data)
+
+    def push(self, tree: Path, path: str) -> Completed:
+        """Replace the folder `path` by a copy of `tree`, sent as one stream."""
+        return self.do(["sh", "-c", PUSH, "sh", path], data=_archive(tree))
+
+    def socket(self, argv: Sequence[str]) -> socket:
+        """Start `argv` as root and return a two-way stream that is its standard input and output."""
+        self.ask("true")
+        stream = channel.open_socket(self.context, self._as_root(f"exec {shlex.join(argv)}"))
+        for piece in self._input(b""):
+            stream.sendall(piece)
+        return stream
+
+    def interact(self, argv: Sequence[str]) -> int:
+        """Hand the operator's terminal to `argv`, run as root, and return its exit code."""
+        self.ask("true")
+        command = shlex.join(argv) if self.password is None else f"sudo -- {shlex.join(argv)}"
+        wrapped = self._as_root(f"exec {command}") if self.password is None else command
+        done = self.context.run(wrapped, pty=True, warn=True)
+        return int(done.exited)
+
+    def _as_root(self, script: str) -> str:
+        wrapper = AS_ROOT if self.password is None else AS_ROOT_WITH_PASSWORD
+        return shlex.join(["sh", "-c", wrapper, "sh", ENVIRONMENT + script])
+
+    def _input(self, data: bytes | Iterable[bytes]) -> Iterable[bytes]:
+        if self.password is not None:
+            yield self.password.encode() + b"\n"
+        yield from channel.chunks(data)
+
+    def _learn_password(self, output: str) -> None:
+        """Take the sudo password and try it once with nothing behind it, so that no data is read as a guess."""
+        given = sudo_password(self.context, self.name)
+        if given is None or "password" not in output and "authentication" not in output:
+            raise SudoRefused(
+                f"{self.name}: cannot become root: {output.strip()}. Let this user use sudo, or give its password "
+                "with --prompt-for-sudo-password or in GPUDOCK_SUDO_PASSWORD."
+            )
+        self.password = given
+        done = self._run(self._as_root("true"), self._input(b""), None)
+        if done.code != 0:
+            self.password = None
+            raise SudoRefused(f"{self.name}: sudo did not take the password: {done.output.strip()}")
+
+    def _run(self, command: str, data: bytes | Iterable[bytes], on_line: Line | None) -> Completed:
+        running = channel.open_channel(self.context, command, self.silence)
+        feeder = Thread(target=_feed, args=(running, data), daemon=True)
+        feeder.start()
+        try:
+            output = _collect(running, on_line)
+        except TimeoutError:
+            running.stop()
+            raise Unreachable(f"{self.name}: no sign of life for {self.silence:g} s; gave up waiting.") from None
+        except KeyboardInterrupt:
+            running.stop()
+            raise
+        feeder.join(timeout=5)
+        code = running.wait()
+        if code == -1:
+            raise Unreachable(f"{self.name}: the connection ended in the middle. Run the same command again.")
+        return Completed(code, output)
+
+
+def _is_sudo(output: str) -> bool:
+    return "sudo" in output[:400]
+
+
+def _feed(running: channel.Channel, data: bytes | Iterable[bytes]) -> None:
+    try:
+        for piece in channel.chunks(data):
+            running.send(piece)
+        running.finish_input()
+    except OSError:
+        return  # the command ended without reading all: its exit code tells
+
+
+def _collect(running: channel.Channel, on_line: Line | None) -> str:
+    """Gather the output; a carriage return ends a line too, since progress bars use it."""
+    whole = bytearray()
+    rest = b""
+    while piece := running.receive():
+        whole += piece
+        if on_line:
+            *lines, rest = (rest + piece).replace(b"\r", b"\n").split(b"\n")
+            for line in lines:
+                if line.strip():
+                    on_line(line.decode(errors="replace").rstrip())
+    if on_line and rest.strip():
+        on_line(rest.decode(errors="replace").rstrip())
+    return whole.decode(errors="replace")
+
+
+def _archive(tree: Path) -> bytes:
+    """Pack a tree so that the same files give the same bytes, owned by root."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(tree, arcname=".", filter=_anonymous)
+    return packed.getvalue()
+
+
+def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    if "__pycache__" in entry.name:
+        return None
+    entry.uid = entry.gid = entry.mtime = 0
+    entry.uname = entry.gname = ""
+    return entry

@@ -1,0 +1,130 @@
+"""What people and machines read: progress, lines, a summary, or one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from threading import Lock
+from typing import Any, TextIO
+
+from gpudock.actions import Action
+from gpudock.converge import Outcome
+
+NEWS_EVERY = 10.0  # seconds between two lines about an action that is still running
+
+
+class Report:
+    """Plain lines, one a finished action and one a step: what a log or a pipe gets."""
+
+    def __init__(self, out: TextIO | None = None, verbose: bool = True) -> None:
+        self.out = out or sys.stdout
+        self.verbose = verbose
+        self.outcomes: list[Outcome] = []
+        self.started = time.monotonic()
+        self._news: dict[str, float] = {}
+        self._running: dict[str, str] = {}
+        self._writing = Lock()
+
+    def begin(self, host: str, step: str, action: Action) -> None:
+        self._running[host] = f"{host} {step}: {action.why}"
+        self._news[host] = time.monotonic()
+
+    def line(self, host: str, text: str) -> None:
+        if time.monotonic() - self._news[host] >= NEWS_EVERY:
+            self._news[host] = time.monotonic()
+            self.write(f"{self._running[host]} … {text.strip()[:100]}")
+
+    def end(self, host: str, step: str, action: Action, seconds: float) -> None:
+        self.write(f"{host} {step}: {action.why} … changed ({seconds:.1f}s)")
+
+    def outcome(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        name = f"{outcome.host} {outcome.step}"
+        if outcome.error:
+            print(f"{name}: failed. {outcome.error.message}", file=sys.stderr, flush=True)
+        elif outcome.status == "planned":
+            self._planned(name, outcome)
+        elif outcome.status == "skipped":
+            self.write(f"{name}: skipped, {outcome.reason}")
+        elif outcome.status == "ok" and self.verbose:
+            self.write(f"{name}: ok")
+
+    def say(self, host: str, step: str, facts: Mapping[str, Any], text: str) -> None:
+        """Give a task's answer: `text` to people, `facts` to machines."""
+        self.write(text)
+
+    def close(self, hosts: int, unreachable: int) -> None:
+        """Print the summary, where there is something to sum up."""
+        if not self.outcomes:
+            return
+        count = Counter(outcome.status for outcome in self.outcomes)
+        parts = [f"{count[status]} {status}" for status in ("changed", "planned", "ok", "skipped", "failed") if count[status]]
+        if unreachable:
+            parts.append(f"{unreachable} of {hosts} hosts unreachable")
+        seconds = time.monotonic() - self.started
+        unchanged = not (count["changed"] or count["failed"] or count["planned"] or unreachable)
+        text = "nothing to change" if unchanged else ", ".join(parts)
+        where = f"{hosts} hosts: " if hosts > 1 else ""
+        self.write(f"{where}{text} ({seconds:.1f}s)")
+
+    def write(self, text: str) -> None:
+        """Print a line whole, whatever other hosts print at the same time."""
+        with self._writing:
+            print(text, file=self.out, flush=True)
+
+    def _planned(self, name: str, outcome: Outcome) -> None:
+        if outcome.reason:
+            self.write(f"{name}: {outcome.reason}")
+        for action in outcome.actions:
+            self.write(f"{name}: would {action.why}")
+            if diff := action.diff():
+                self.write("".join(f"    {line}" for line in diff.splitlines(keepends=True)).rstrip("\n"))
+
+
+class JsonReport(Report):
+    """One JSON object a line and nothing else, as DESIGN.md's contract has it."""
+
+    def line(self, host: str, text: str) -> None:
+        return
+
+    def end(self, host: str, step: str, action: Action, seconds: float) -> None:
+        return
+
+    def outcome(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        row: dict[str, Any] = {
+            "host": outcome.host,
+            "step": outcome.step,
+            "status": outcome.status,
+            "actions": [action.describe() for action in outcome.actions],
+            "seconds": round(outcome.seconds, 3),
+        }
+        if is_dataclass(outcome.facts) and not isinstance(outcome.facts, type):
+            row["facts"] = asdict(outcome.facts)
+        if outcome.reason:
+            row["reason"] = outcome.reason
+        if outcome.error:
+            row["error"] = outcome.error.message
+        self._object(row)
+
+    def say(self, host: str, step: str, facts: Mapping[str, Any], text: str) -> None:
+        self._object({"host": host, "step": step, "status": "ok", "actions": [], "facts": dict(facts), "seconds": 0.0})
+
+    def close(self, hosts: int, unreachable: int) -> None:
+        count = Counter(outcome.status for outcome in self.outcomes)
+        summary = {"hosts": hosts, **{status: count[status] for status in ("ok", "changed", "planned", "skipped", "failed")}}
+        seconds = round(time.monotonic() - self.started, 3)
+        self._object({"summary": {**summary, "unreachable": unreachable, "seconds": seconds}})
+
+    def _object(self, row: Mapping[str, Any]) -> None:
+        self.write(json.dumps(row, default=str, ensure_ascii=False))
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Lay rows out in columns two spaces apart."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -1,0 +1,55 @@
+"""Packages by apt, without questions, patient with locks, finishing what broke off before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gpudock.actions import Action, Run
+from gpudock.config import Settings
+from gpudock.steps.machine import Machine
+
+# DPkg::Lock::Timeout does not cover the lists' lock of `update` (facts/toolkit.md §4, 11): hence the loop.
+UPDATE = """limit=$1; shift; waited=0; log=$(mktemp); trap 'rm -f "$log"' EXIT
+until apt-get update "$@" >"$log" 2>&1; do
+  cat "$log"
+  grep -q 'Could not get lock' "$log" && [ $waited -lt $limit ] || exit 100
+  echo "another package manager holds apt's lock: waited ${waited}s of ${limit}s"
+  sleep 5; waited=$((waited + 5))
+done; cat "$log\""""
+
+PATIENT = ("-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=20", "-o", "Acquire::https::Timeout=20")
+
+
+def environment(settings: Settings) -> Mapping[str, str]:
+    """The environment for tools that download: proxies, and no questions from packages."""
+    network = settings.network
+    proxies = {"http_proxy": network.http_proxy, "https_proxy": network.https_proxy, "no_proxy": network.no_proxy}
+    return {"DEBIAN_FRONTEND": "noninteractive", **{name: value for name, value in proxies.items() if value}}
+
+
+def update(settings: Settings, why: str, source: str = "") -> Run:
+    """Fetch package lists: all, or of one file under /etc/apt/sources.list.d, others' troubles left aside."""
+    only = (
+        ("-o", f"Dir::Etc::sourcelist={source}", "-o", "Dir::Etc::sourceparts=-", "-o", "APT::Get::List-Cleanup=0")
+        + ("-o", "APT::Update::Error-Mode=any")
+        if source
+        else ()
+    )
+    argv = ("sh", "-c", UPDATE, "sh", str(settings.apt.lock_timeout), *PATIENT, *only)
+    return Run(why, argv, environment=environment(settings))
+
+
+def install(settings: Settings, why: str, *packages: str, options: tuple[str, ...] = ()) -> Run:
+    """Install packages, as `name` or `name=version`, and wait for a lock as long as apt.lock_timeout says."""
+    waiting = ("-o", f"DPkg::Lock::Timeout={settings.apt.lock_timeout}")
+    keep = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
+    argv = ("apt-get", "install", "-y", "--no-install-recommends", *waiting, *keep, *PATIENT, *options, *packages)
+    return Run(why, argv, environment=environment(settings))
+
+
+def mend(settings: Settings, machine: Machine) -> list[Action]:
+    """Finish what a package manager that was cut off left half done."""
+    if not machine.interrupted_packages:
+        return []
+    argv = ("dpkg", "--configure", "-a", "--force-confdef", "--force-confold")
+    return [Run("finish the package installation that broke off", argv, environment=environment(settings))]

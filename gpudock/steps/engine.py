@@ -1,0 +1,215 @@
+"""Prerequisite: a Docker engine that runs, can build and compose, and comes back with the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gpudock.actions import Action, Run, Write, shell
+from gpudock.config import Settings
+from gpudock.converge import Blocked, Step
+from gpudock.errors import CannotTell, Refused
+from gpudock.questions import Answers, Questions
+from gpudock.questions import shell as question
+from gpudock.steps import apt, machine
+from gpudock.steps.machine import Machine
+
+DOCKER_REPOSITORY = "https://download.docker.com"
+KEYRING = "/etc/apt/keyrings/docker.asc"
+SOURCE = "/etc/apt/sources.list.d/docker.list"
+
+# https://docs.docker.com/engine/install/debian/ and …/ubuntu/
+DOCKER_PACKAGES = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin")
+
+# What distributions call the engine, the client, buildx and compose; Debian 12 has neither buildx nor Compose v2.
+DEBIAN_12 = ("docker.io", "docker-compose", "iptables")
+DEBIAN_13 = ("docker.io", "docker-cli", "docker-buildx", "docker-compose", "iptables")
+UBUNTU = ("docker.io", "docker-buildx", "docker-compose-v2", "iptables")
+
+# A machine can have several clients, and one from 23.0 on builds only with the buildx plugin.
+CLIENTS = """for folder in $(echo "$PATH" | tr : ' '); do
+  client=$(readlink -f "$folder/docker" 2>/dev/null) && [ -x "$client" ] || continue
+  case " $seen " in *" $client "*) continue;; esac; seen="$seen $client"
+  echo "$folder/docker $("$client" --version | sed 's/.*version \\([0-9.]*\\).*/\\1/')"
+done"""
+
+PLUGINS = """for plugin in /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker "$HOME/.docker"; do
+  ls "$plugin/cli-plugins" 2>/dev/null; done; :"""
+
+# Only a machine without an engine asks whether Docker's own repository answers.
+REPOSITORY = """command -v dockerd >/dev/null && exit 0
+/usr/lib/apt/apt-helper -o Acquire::Retries=0 -o Acquire::https::Timeout=5 -o Acquire::http::Timeout=5 \\
+  download-file "$1" "$(mktemp -u)" >/dev/null 2>&1 && echo reachable"""
+
+READY = """tries=0; until docker info >/dev/null 2>&1; do
+  tries=$((tries + 1)); [ $tries -lt 60 ] || { docker info 2>&1 | tail -n 3; tail -n 20 /var/log/docker.log 2>/dev/null; exit 1; }
+  sleep 1; done"""
+
+START_BY_HAND = """if [ -x /etc/init.d/docker ]; then /etc/init.d/docker start
+else setsid sh -c 'exec dockerd >>/var/log/docker.log 2>&1 </dev/null' & fi"""
+
+
+def questions(settings: Settings) -> Questions:
+    """All that the engine step, and each step that needs an engine, has to know."""
+    return {
+        **machine.QUESTIONS,
+        "docker.clients": question(CLIENTS),
+        "docker.plugins": question(PLUGINS),
+        "docker.daemon": question("command -v dockerd"),
+        "docker.info": ("docker", "info", "--format", "{{json .}}"),
+        "docker.enabled": question("systemctl is-enabled docker 2>/dev/null; :"),
+        "docker.compose": question("command -v docker-compose; :"),
+        "docker.group": question("getent group docker; :"),
+        "docker.repository": question(REPOSITORY, f"{settings.mirrors.docker or DOCKER_REPOSITORY}/linux/debian/gpg"),
+    }
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The Docker engine of a host. `version` is empty where none answers, `error` then says what was said."""
+
+    machine: Machine
+    installed: bool
+    version: str
+    error: str
+    client: str
+    builds: bool
+    compose: tuple[str, ...]
+    enabled: bool
+    members: tuple[str, ...]
+    repository: bool
+    runtimes: Mapping[str, Any]
+    live_restore: bool
+    running: int
+    rootless: bool
+    desktop: bool
+
+    @property
+    def answers(self) -> bool:
+        """Whether the daemon answers."""
+        return bool(self.version)
+
+
+def read(settings: Settings, answers: Answers) -> Engine:
+    """Make an Engine of the answers. Raises CannotTell where the engine is there but will not talk to root."""
+    info = _info(answers)
+    plugins = set(answers["docker.plugins"].out.split())
+    client, builds = _client(answers["docker.clients"].out, "docker-buildx" in plugins)
+    old_compose = answers["docker.compose"].out.strip()
+    compose = (client, "compose") if "docker-compose" in plugins and client else (old_compose,) if old_compose else ()
+    members = answers["docker.group"].out.strip().rpartition(":")[2]
+    return Engine(
+        machine=machine.read(answers),
+        installed=answers["docker.daemon"].ok,
+        version=str(info.get("ServerVersion") or ""),
+        error=answers["docker.info"].err.strip(),
+        client=client,
+        builds=builds,
+        compose=compose,
+        enabled=answers["docker.enabled"].out.strip() == "enabled",
+        members=tuple(members.split(",")) if members else (),
+        repository=answers["docker.repository"].out.strip() == "reachable",
+        runtimes=info.get("Runtimes") or {},
+        live_restore=bool(info.get("LiveRestoreEnabled")),
+        running=int(info.get("ContainersRunning") or 0),
+        rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
+        desktop=info.get("OperatingSystem") == "Docker Desktop",
+    )
+
+
+def plan(settings: Settings, engine: Engine) -> list[Action]:
+    """Install what is missing, start what does not run, and let the operator use it."""
+    actions: list[Action] = []
+    if not engine.installed or not engine.compose or not engine.builds:
+        actions += _install(settings, engine)
+    if not engine.answers:
+        actions += _start(engine)
+    elif engine.machine.systemd and not engine.enabled:
+        actions.append(Run("have Docker started with the machine", ("systemctl", "enable", "docker")))
+    user = engine.machine.user
+    if settings.engine.add_user_to_group and user != "root" and user not in engine.members:
+        actions.append(Run(f"let {user} use Docker (from the next login on)", ("usermod", "-aG", "docker", user)))
+    return actions
+
+
+def need(engine: Engine) -> None:
+    """Say that a step needs a running engine that can build and compose. Raises Blocked where there is none."""
+    if not engine.answers:
+        raise Blocked("engine.install", "No Docker engine answers on this host.")
+    if not engine.compose or not engine.builds:
+        raise Blocked("engine.install", "Docker on this host cannot build images or has no Compose.")
+
+
+def _info(answers: Answers) -> Mapping[str, Any]:
+    answer = answers["docker.info"]
+    if answer.code == 124:
+        raise CannotTell("The Docker daemon does not answer within 30 s: look at `journalctl -u docker`.")
+    if "permission denied" in answer.err.lower():
+        raise CannotTell(f"The Docker daemon refuses to talk: {answer.err.strip()}")
+    if not answer.out.strip().startswith("{"):
+        return {}
+    info: Mapping[str, Any] = answer.json()
+    return info
+
+
+def _client(listing: str, buildx: bool) -> tuple[str, bool]:
+    """Choose the first client that can build; else the first there is."""
+    clients = [line.split() for line in listing.splitlines() if len(line.split()) == 2]
+    for path, version in clients:
+        if buildx or int(version.split(".")[0]) < 23:
+            return path, True
+    return (clients[0][0] if clients else ""), False
+
+
+def _install(settings: Settings, engine: Engine) -> list[Action]:
+    host = engine.machine
+    if not host.apt:
+        raise Refused(
+            f"No Docker engine here, and engine.install knows only apt (Debian, Ubuntu), not {host.distribution} "
+            f"{host.version}. Install Docker with Buildx and Compose by hand, then run this again."
+        )
+    actions = apt.mend(settings, host)
+    wanted = settings.engine.source
+    if not engine.installed and (wanted == "docker" or (wanted == "auto" and engine.repository)):
+        return actions + _from_docker(settings, engine)
+    packages = _distribution_packages(engine)
+    return [
+        *actions,
+        apt.update(settings, "fetch the package lists"),
+        apt.install(settings, f"install {', '.join(packages)} of {host.distribution} {host.version}", *packages),
+    ]
+
+
+def _distribution_packages(engine: Engine) -> tuple[str, ...]:
+    host = engine.machine
+    if host.upstream == "ubuntu":
+        packages = UBUNTU
+    else:
+        packages = DEBIAN_12 if host.version in ("11", "12") else DEBIAN_13
+    return packages if not engine.installed else tuple(name for name in packages if name not in ("docker.io", "iptables"))
+
+
+def _from_docker(settings: Settings, engine: Engine) -> list[Action]:
+    host = engine.machine
+    base = f"{settings.mirrors.docker or DOCKER_REPOSITORY}/linux/{host.upstream}"
+    line = f"deb [arch={host.architecture} signed-by={KEYRING}] {base} {host.codename} stable\n"
+    fetch = 'mkdir -p "$(dirname "$2")" && /usr/lib/apt/apt-helper download-file "$1" "$2" && chmod 0644 "$2"'
+    key = shell("fetch the key of Docker's repository", fetch, f"{base}/gpg", KEYRING)
+    return [
+        key,
+        Write("add Docker's repository", SOURCE, line),
+        apt.update(settings, "fetch its package lists", SOURCE),
+        apt.install(settings, "install Docker, Buildx and Compose", *DOCKER_PACKAGES),
+    ]
+
+
+def _start(engine: Engine) -> list[Action]:
+    if engine.machine.systemd:
+        start = Run("start Docker, now and with the machine", ("systemctl", "enable", "--now", "docker"))
+    else:
+        start = shell("start Docker", START_BY_HAND)
+    return [start, shell("wait until Docker answers", READY)]
+
+
+INSTALL = Step("engine.install", "Install Docker with Buildx and Compose, start it, let you use it.", questions, read, plan)

@@ -1,0 +1,71 @@
+"""What machine this is: distribution, architecture, init, GPU, and who operates it. Every step may ask it."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from gpudock.questions import Answers, Questions, file, shell
+
+# Cheap on a host whose GPU sleeps: nvidia-smi alone takes seconds without the persistence daemon.
+DRIVER = """if [ -r /proc/driver/nvidia/version ]; then
+  sed -n 's/.*Kernel Module[^0-9]*\\([0-9][0-9.]*\\).*/\\1/p' /proc/driver/nvidia/version
+else nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1; fi"""
+
+OPERATOR = "echo ${SUDO_USER:-root} ${SUDO_UID:-0} ${SUDO_GID:-0}"
+
+QUESTIONS: Questions = {
+    "os-release": file("/etc/os-release"),
+    "architecture": shell("dpkg --print-architecture 2>/dev/null || uname -m"),
+    "init": shell("[ -d /run/systemd/system ] && echo systemd || echo other"),
+    "driver": shell(DRIVER),
+    "operator": shell(OPERATOR),
+    "dpkg-audit": shell("command -v dpkg >/dev/null && dpkg --audit | head -n 3"),
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A host's nature. `driver` is the NVIDIA driver's version, empty where none answers."""
+
+    distribution: str
+    like: str
+    version: str
+    codename: str
+    architecture: str
+    systemd: bool
+    driver: str
+    user: str
+    uid: int
+    gid: int
+    interrupted_packages: bool
+
+    @property
+    def apt(self) -> bool:
+        """Whether packages come by apt: Debian, Ubuntu and what derives from them."""
+        return bool({"debian", "ubuntu"} & {self.distribution, *self.like.split()})
+
+    @property
+    def upstream(self) -> str:
+        """The distribution whose packages fit: `ubuntu` or `debian`."""
+        return "ubuntu" if "ubuntu" in (self.distribution, *self.like.split()) else "debian"
+
+
+def read(answers: Answers) -> Machine:
+    """Make a Machine of the answers to QUESTIONS."""
+    words = shlex.split(answers["os-release"].file() or "", comments=True)
+    release = dict(word.split("=", 1) for word in words if "=" in word)
+    user, uid, gid = answers["operator"].out.split()
+    return Machine(
+        distribution=release.get("ID", ""),
+        like=release.get("ID_LIKE", ""),
+        version=release.get("VERSION_ID", ""),
+        codename=release.get("UBUNTU_CODENAME") or release.get("VERSION_CODENAME", ""),
+        architecture=answers["architecture"].out.strip(),
+        systemd=answers["init"].out.strip() == "systemd",
+        driver=answers["driver"].out.strip(),
+        user=user,
+        uid=int(uid),
+        gid=int(gid),
+        interrupted_packages=bool(answers["dpkg-audit"].out.strip()),
+    )
