@@ -120,7 +120,11 @@ def open_socket(context: invoke.Context, command: str) -> socket.socket:
     ours, theirs = socket.socketpair()
     with theirs:
         subprocess.Popen(
-            ["/bin/sh", "-c", command], stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, start_new_session=True
+            ["/bin/sh", "-c", command],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
     return ours
 

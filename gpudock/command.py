@@ -40,10 +40,26 @@ class Options:
     def arguments() -> list[Argument]:
         """Declare the shared options to Invoke's parser."""
         return [
-            Argument(names=("set",), kind=list, default=[], help="A setting, as section.key=value; can be repeated."),
+            Argument(
+                names=("set",),
+                kind=list,
+                default=[],
+                help="A setting, as section.key=value; can be repeated.",
+            ),
             Argument(names=("json",), kind=bool, default=False, help="Print one JSON object a line."),
-            Argument(names=("dry-run",), attr_name="dry_run", kind=bool, default=False, help="Only show what would change, files as a diff."),
-            Argument(names=("yes",), kind=bool, default=False, help="Do what would stop running containers without asking."),
+            Argument(
+                names=("dry-run",),
+                attr_name="dry_run",
+                kind=bool,
+                default=False,
+                help="Only show what would change, files as a diff.",
+            ),
+            Argument(
+                names=("yes",),
+                kind=bool,
+                default=False,
+                help="Do what would stop running containers without asking.",
+            ),
         ]
 
 
@@ -76,7 +92,7 @@ class Job:
 Body = Callable[..., None]
 
 
-class Command(invoke.Task):  # type: ignore[misc]  # Invoke's Task is untyped where mypy looks
+class Command(invoke.Task[None]):
     """A task whose body is called with a Job and its own options.
 
     Two of them are the same only if they are one object: Invoke's own equality, by name and code, would drop
@@ -102,7 +118,9 @@ class Command(invoke.Task):  # type: ignore[misc]  # Invoke's Task is untyped wh
         run([Target.of(context)], [invoke.Call(self, kwargs=arguments)])
 
 
-def command(name: str | None = None, help: Mapping[str, str] | None = None, **more: Any) -> Callable[[Body], Command]:  # noqa: A002
+def command(
+    name: str | None = None, help: Mapping[str, str] | None = None, **more: Any
+) -> Callable[[Body], Command]:  # noqa: A002
     """Make a Command of a function: its first docstring line is the task's help, `help` that of its options."""
 
     def make(body: Body) -> Command:

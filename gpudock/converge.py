@@ -155,7 +155,8 @@ class Convergence:
         if left := step.plan(self.settings, facts):
             whys = "; ".join(action.why for action in left)
             raise NotConverged(
-                f"{step.name}: everything was done, and still there would be to do: {whys}", output="",
+                f"{step.name}: everything was done, and still there would be to do: {whys}",
+                output="",
                 next_move="Something on the host undoes or hides the change; `inv doctor` looks for what.",
             )
         return facts

@@ -23,7 +23,7 @@ from invoke.exceptions import Exit
 TAIL = 12  # lines of a failed tool's output that an error shows
 
 
-class GpudockError(Exit):  # type: ignore[misc]
+class GpudockError(Exit):
     """Anything a user can cause; its message is one paragraph that ends with the next move."""
 
     code: ClassVar[int] = 1

@@ -73,7 +73,14 @@ def connect(connection: fabric.Connection) -> fabric.Connection:
             f"{name}: no key or password was accepted. Name the right user and key in ~/.ssh/config or with -i, "
             "load the key into the agent, or use --prompt-for-login-password."
         ) from None
-    except (NoValidConnectionsError, socket.timeout, TimeoutError, OSError, EOFError, paramiko.SSHException) as error:
+    except (
+        NoValidConnectionsError,
+        socket.timeout,
+        TimeoutError,
+        OSError,
+        EOFError,
+        paramiko.SSHException,
+    ) as error:
         raise Unreachable(
             f"{name}: cannot be reached: {str(error) or type(error).__name__}. Check the name, that the machine is "
             "up and that sshd listens there."
@@ -99,7 +106,9 @@ class AcceptNew(paramiko.MissingHostKeyPolicy):
 def _trust(connection: fabric.Connection) -> None:
     """Check host keys as ssh_config says, here and on each gateway before it."""
     options = connection.ssh_config
-    files = [Path(name).expanduser() for name in options.get("userknownhostsfile", "~/.ssh/known_hosts").split()]
+    files = [
+        Path(name).expanduser() for name in options.get("userknownhostsfile", "~/.ssh/known_hosts").split()
+    ]
     for file in [Path("/etc/ssh/ssh_known_hosts"), *files]:
         if file.is_file():
             connection.client.load_system_host_keys(str(file))

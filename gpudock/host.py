@@ -10,6 +10,7 @@ import shlex
 import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from socket import socket
 from threading import Thread
@@ -22,9 +23,12 @@ from gpudock.errors import CannotTell, SudoRefused, Unreachable
 
 Line = Callable[[str], None]
 
-# sudo's secure_path and a login shell's differ; daemons' and distributions' tools live in the sbin folders.
-ENVIRONMENT = "export LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; "
+# sudo's secure_path and a login shell's differ, and daemons' tools live in the sbin folders. The engine meant is
+# always the machine's own, whatever DOCKER_HOST says in the operator's shell.
+ENVIRONMENT = "unset DOCKER_HOST DOCKER_CONTEXT; export LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; "
 
+# The script itself comes on standard input, so that neither `ps` nor sudo's log ever shows what is in it.
+SCRIPT = 'eval "$(head -c {size})"'
 AS_ROOT = '[ "$(id -u)" = 0 ] && exec sh -c "$1"; exec sudo -n -- sh -c "$1"'
 AS_ROOT_WITH_PASSWORD = "exec sudo -S -k -p '' -- sh -c \"$1\""
 
@@ -67,10 +71,10 @@ class Host:
 
         Raises SudoRefused, Unreachable, and CannotTell where the script itself fails.
         """
-        done = self._run(self._as_root(script), b"", None)
-        if done.code != 0 and self.password is None and _is_sudo(done.output):
+        done = self._as_root(script)
+        if done.code != 0 and self.password is None and "sudo" in done.output[:400]:
             self._learn_password(done.output)
-            done = self._run(self._as_root(script), self._input(b""), None)
+            done = self._as_root(script)
         if done.code != 0:
             raise CannotTell(f"{self.name}: cannot look at this host: {done.output.strip()[-500:]}")
         return done.output
@@ -87,9 +91,8 @@ class Host:
 
         Secrets belong in `data`: arguments and environment can be read by every user of the host.
         """
-        assignments = [f"{name}={value}" for name, value in (environment or {}).items()]
-        command = shlex.join(["env", *assignments, *argv] if assignments else argv)
-        return self._run(self._as_root(f"exec {command}"), self._input(data), on_line)
+        exports = "".join(f"export {name}={shlex.quote(value)}; " for name, value in (environment or {}).items())
+        return self._as_root(f"{exports}exec {shlex.join(argv)}", data, on_line)
 
     def write(self, path: str, data: bytes, *, mode: int = 0o644, owner: str = "root:root") -> Completed:
         """Put a file in place whole or not at all, with its mode and owner; its folder is made where missing."""
@@ -102,27 +105,33 @@ class Host:
     def socket(self, argv: Sequence[str]) -> socket:
         """Start `argv` as root and return a two-way stream that is its standard input and output."""
         self.ask("true")
-        stream = channel.open_socket(self.context, self._as_root(f"exec {shlex.join(argv)}"))
-        for piece in self._input(b""):
-            stream.sendall(piece)
+        script = f"{ENVIRONMENT}exec {shlex.join(argv)}"
+        stream = channel.open_socket(self.context, self._wrap(script))
+        stream.sendall(self._head(script))
         return stream
 
     def interact(self, argv: Sequence[str]) -> int:
         """Hand the operator's terminal to `argv`, run as root, and return its exit code."""
         self.ask("true")
-        command = shlex.join(argv) if self.password is None else f"sudo -- {shlex.join(argv)}"
-        wrapped = self._as_root(f"exec {command}") if self.password is None else command
-        done = self.context.run(wrapped, pty=True, warn=True)
-        return int(done.exited)
+        wrapper = AS_ROOT if self.password is None else 'exec sudo -- sh -c "$1"'
+        command = shlex.join(["sh", "-c", wrapper, "sh", f"{ENVIRONMENT}exec {shlex.join(argv)}"])
+        done = self.context.run(command, pty=True, warn=True)
+        return int(done.exited) if done else 1
 
-    def _as_root(self, script: str) -> str:
+    def _as_root(
+        self, script: str, data: bytes | Iterable[bytes] = b"", on_line: Line | None = None
+    ) -> Completed:
+        script = ENVIRONMENT + script
+        pieces = chain([self._head(script)], channel.chunks(data))
+        return self._run(self._wrap(script), pieces, on_line)
+
+    def _wrap(self, script: str) -> str:
         wrapper = AS_ROOT if self.password is None else AS_ROOT_WITH_PASSWORD
-        return shlex.join(["sh", "-c", wrapper, "sh", ENVIRONMENT + script])
+        return shlex.join(["sh", "-c", wrapper, "sh", SCRIPT.format(size=len(script.encode()))])
 
-    def _input(self, data: bytes | Iterable[bytes]) -> Iterable[bytes]:
-        if self.password is not None:
-            yield self.password.encode() + b"\n"
-        yield from channel.chunks(data)
+    def _head(self, script: str) -> bytes:
+        """What goes before a command's own input: the password where sudo asks for one, then the script."""
+        return (f"{self.password}\n" if self.password is not None else "").encode() + script.encode()
 
     def _learn_password(self, output: str) -> None:
         """Take the sudo password and try it once with nothing behind it, so that no data is read as a guess."""
@@ -133,12 +142,12 @@ class Host:
                 "with --prompt-for-sudo-password or in GPUDOCK_SUDO_PASSWORD."
             )
         self.password = given
-        done = self._run(self._as_root("true"), self._input(b""), None)
+        done = self._as_root("true")
         if done.code != 0:
             self.password = None
             raise SudoRefused(f"{self.name}: sudo did not take the password: {done.output.strip()}")
 
-    def _run(self, command: str, data: bytes | Iterable[bytes], on_line: Line | None) -> Completed:
+    def _run(self, command: str, data: Iterable[bytes], on_line: Line | None) -> Completed:
         running = channel.open_channel(self.context, command, self.silence)
         feeder = Thread(target=_feed, args=(running, data), daemon=True)
         feeder.start()
@@ -146,7 +155,9 @@ class Host:
             output = _collect(running, on_line)
         except TimeoutError:
             running.stop()
-            raise Unreachable(f"{self.name}: no sign of life for {self.silence:g} s; gave up waiting.") from None
+            raise Unreachable(
+                f"{self.name}: no sign of life for {self.silence:g} s; gave up waiting."
+            ) from None
         except KeyboardInterrupt:
             running.stop()
             raise
@@ -157,13 +168,9 @@ class Host:
         return Completed(code, output)
 
 
-def _is_sudo(output: str) -> bool:
-    return "sudo" in output[:400]
-
-
-def _feed(running: channel.Channel, data: bytes | Iterable[bytes]) -> None:
+def _feed(running: channel.Channel, data: Iterable[bytes]) -> None:
     try:
-        for piece in channel.chunks(data):
+        for piece in data:
             running.send(piece)
         running.finish_input()
     except OSError:

@@ -23,7 +23,9 @@ class LiveReport(Report):
     def __init__(self) -> None:
         super().__init__()
         self.console = Console(highlight=False)  # honours NO_COLOR
-        self.live = Live(console=self.console, get_renderable=self._rows, refresh_per_second=4, transient=True)
+        self.live = Live(
+            console=self.console, get_renderable=self._rows, refresh_per_second=4, transient=True
+        )
         self._since: dict[str, float] = {}
         self._last: dict[str, str] = {}
 
@@ -69,4 +71,7 @@ class LiveReport(Report):
         for host, since in list(self._since.items()):
             seconds = f"{time.monotonic() - since:.0f}s"
             head = f"{self._running[host]} … {seconds}"
-            yield (Text("●", style="yellow"), Text(f"{head}  {self._last[host]}"[:width], overflow="ellipsis"))
+            yield (
+                Text("●", style="yellow"),
+                Text(f"{head}  {self._last[host]}"[:width], overflow="ellipsis"),
+            )

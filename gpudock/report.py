@@ -62,7 +62,11 @@ class Report:
         if not self.outcomes:
             return
         count = Counter(outcome.status for outcome in self.outcomes)
-        parts = [f"{count[status]} {status}" for status in ("changed", "planned", "ok", "skipped", "failed") if count[status]]
+        parts = [
+            f"{count[status]} {status}"
+            for status in ("changed", "planned", "ok", "skipped", "failed")
+            if count[status]
+        ]
         if unreachable:
             parts.append(f"{unreachable} of {hosts} hosts unreachable")
         seconds = time.monotonic() - self.started
@@ -112,11 +116,16 @@ class JsonReport(Report):
         self._object(row)
 
     def say(self, host: str, step: str, facts: Mapping[str, Any], text: str) -> None:
-        self._object({"host": host, "step": step, "status": "ok", "actions": [], "facts": dict(facts), "seconds": 0.0})
+        self._object(
+            {"host": host, "step": step, "status": "ok", "actions": [], "facts": dict(facts), "seconds": 0.0}
+        )
 
     def close(self, hosts: int, unreachable: int) -> None:
         count = Counter(outcome.status for outcome in self.outcomes)
-        summary = {"hosts": hosts, **{status: count[status] for status in ("ok", "changed", "planned", "skipped", "failed")}}
+        summary = {
+            "hosts": hosts,
+            **{status: count[status] for status in ("ok", "changed", "planned", "skipped", "failed")},
+        }
         seconds = round(time.monotonic() - self.started, 3)
         self._object({"summary": {**summary, "unreachable": unreachable, "seconds": seconds}})
 
@@ -127,4 +136,6 @@ class JsonReport(Report):
 def columns(rows: Sequence[Sequence[str]]) -> str:
     """Lay rows out in columns two spaces apart."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

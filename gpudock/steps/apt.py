@@ -23,14 +23,25 @@ PATIENT = ("-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=20", "-o", 
 def environment(settings: Settings) -> Mapping[str, str]:
     """The environment for tools that download: proxies, and no questions from packages."""
     network = settings.network
-    proxies = {"http_proxy": network.http_proxy, "https_proxy": network.https_proxy, "no_proxy": network.no_proxy}
+    proxies = {
+        "http_proxy": network.http_proxy,
+        "https_proxy": network.https_proxy,
+        "no_proxy": network.no_proxy,
+    }
     return {"DEBIAN_FRONTEND": "noninteractive", **{name: value for name, value in proxies.items() if value}}
 
 
 def update(settings: Settings, why: str, source: str = "") -> Run:
     """Fetch package lists: all, or of one file under /etc/apt/sources.list.d, others' troubles left aside."""
     only = (
-        ("-o", f"Dir::Etc::sourcelist={source}", "-o", "Dir::Etc::sourceparts=-", "-o", "APT::Get::List-Cleanup=0")
+        (
+            "-o",
+            f"Dir::Etc::sourcelist={source}",
+            "-o",
+            "Dir::Etc::sourceparts=-",
+            "-o",
+            "APT::Get::List-Cleanup=0",
+        )
         + ("-o", "APT::Update::Error-Mode=any")
         if source
         else ()
@@ -43,7 +54,17 @@ def install(settings: Settings, why: str, *packages: str, options: tuple[str, ..
     """Install packages, as `name` or `name=version`, and wait for a lock as long as apt.lock_timeout says."""
     waiting = ("-o", f"DPkg::Lock::Timeout={settings.apt.lock_timeout}")
     keep = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
-    argv = ("apt-get", "install", "-y", "--no-install-recommends", *waiting, *keep, *PATIENT, *options, *packages)
+    argv = (
+        "apt-get",
+        "install",
+        "-y",
+        "--no-install-recommends",
+        *waiting,
+        *keep,
+        *PATIENT,
+        *options,
+        *packages,
+    )
     return Run(why, argv, environment=environment(settings))
 
 

@@ -20,7 +20,13 @@ KEYRING = "/etc/apt/keyrings/docker.asc"
 SOURCE = "/etc/apt/sources.list.d/docker.list"
 
 # https://docs.docker.com/engine/install/debian/ and …/ubuntu/
-DOCKER_PACKAGES = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin")
+DOCKER_PACKAGES = (
+    "docker-ce",
+    "docker-ce-cli",
+    "containerd.io",
+    "docker-buildx-plugin",
+    "docker-compose-plugin",
+)
 
 # What distributions call the engine, the client, buildx and compose; Debian 12 has neither buildx nor Compose v2.
 DEBIAN_12 = ("docker.io", "docker-compose", "iptables")
@@ -61,7 +67,9 @@ def questions(settings: Settings) -> Questions:
         "docker.enabled": question("systemctl is-enabled docker 2>/dev/null; :"),
         "docker.compose": question("command -v docker-compose; :"),
         "docker.group": question("getent group docker; :"),
-        "docker.repository": question(REPOSITORY, f"{settings.mirrors.docker or DOCKER_REPOSITORY}/linux/debian/gpg"),
+        "docker.repository": question(
+            REPOSITORY, f"{settings.mirrors.docker or DOCKER_REPOSITORY}/linux/debian/gpg"
+        ),
     }
 
 
@@ -97,7 +105,13 @@ def read(settings: Settings, answers: Answers) -> Engine:
     plugins = set(answers["docker.plugins"].out.split())
     client, builds = _client(answers["docker.clients"].out, "docker-buildx" in plugins)
     old_compose = answers["docker.compose"].out.strip()
-    compose = (client, "compose") if "docker-compose" in plugins and client else (old_compose,) if old_compose else ()
+    compose = (
+        (client, "compose")
+        if "docker-compose" in plugins and client
+        else (old_compose,)
+        if old_compose
+        else ()
+    )
     members = answers["docker.group"].out.strip().rpartition(":")[2]
     return Engine(
         machine=machine.read(answers),
@@ -129,7 +143,9 @@ def plan(settings: Settings, engine: Engine) -> list[Action]:
         actions.append(Run("have Docker started with the machine", ("systemctl", "enable", "docker")))
     user = engine.machine.user
     if settings.engine.add_user_to_group and user != "root" and user not in engine.members:
-        actions.append(Run(f"let {user} use Docker (from the next login on)", ("usermod", "-aG", "docker", user)))
+        actions.append(
+            Run(f"let {user} use Docker (from the next login on)", ("usermod", "-aG", "docker", user))
+        )
     return actions
 
 
@@ -177,7 +193,9 @@ def _install(settings: Settings, engine: Engine) -> list[Action]:
     return [
         *actions,
         apt.update(settings, "fetch the package lists"),
-        apt.install(settings, f"install {', '.join(packages)} of {host.distribution} {host.version}", *packages),
+        apt.install(
+            settings, f"install {', '.join(packages)} of {host.distribution} {host.version}", *packages
+        ),
     ]
 
 
@@ -187,7 +205,11 @@ def _distribution_packages(engine: Engine) -> tuple[str, ...]:
         packages = UBUNTU
     else:
         packages = DEBIAN_12 if host.version in ("11", "12") else DEBIAN_13
-    return packages if not engine.installed else tuple(name for name in packages if name not in ("docker.io", "iptables"))
+    return (
+        packages
+        if not engine.installed
+        else tuple(name for name in packages if name not in ("docker.io", "iptables"))
+    )
 
 
 def _from_docker(settings: Settings, engine: Engine) -> list[Action]:
@@ -212,4 +234,10 @@ def _start(engine: Engine) -> list[Action]:
     return [start, shell("wait until Docker answers", READY)]
 
 
-INSTALL = Step("engine.install", "Install Docker with Buildx and Compose, start it, let you use it.", questions, read, plan)
+INSTALL = Step(
+    "engine.install",
+    "Install Docker with Buildx and Compose, start it, let you use it.",
+    questions,
+    read,
+    plan,
+)

@@ -66,7 +66,9 @@ class Toolkit:
     @property
     def experimental(self) -> bool:
         """Whether the experimental channel is switched on."""
-        return any("/experimental/" in line and not line.startswith("#") for line in (self.source or "").splitlines())
+        return any(
+            "/experimental/" in line and not line.startswith("#") for line in (self.source or "").splitlines()
+        )
 
     @property
     def version(self) -> str:
@@ -108,7 +110,9 @@ def skip(settings: Settings, toolkit: Toolkit) -> str | None:
     if toolkit.engine.machine.driver:
         return None if settings.gpu.use != "off" else "gpu.use is off"
     if settings.gpu.use == "required":
-        raise Refused("gpu.use is required, but no NVIDIA driver answers here. Install the driver, then try again.")
+        raise Refused(
+            "gpu.use is required, but no NVIDIA driver answers here. Install the driver, then try again."
+        )
     return "no NVIDIA driver here"
 
 
@@ -157,7 +161,9 @@ def plan_package(settings: Settings, toolkit: Toolkit) -> list[Action]:
     return [
         *apt.mend(settings, toolkit.engine.machine),
         apt.update(settings, "fetch NVIDIA's package lists", SOURCE),
-        apt.install(settings, "install the NVIDIA Container Toolkit", *names, options=("--allow-downgrades",)),
+        apt.install(
+            settings, "install the NVIDIA Container Toolkit", *names, options=("--allow-downgrades",)
+        ),
     ]
 
 
@@ -166,10 +172,17 @@ def plan_configure(settings: Settings, toolkit: Toolkit) -> list[Action]:
     if not toolkit.version:
         raise Blocked("toolkit.package", "The NVIDIA Container Toolkit is not installed.")
     before = daemon.parse(toolkit.daemon)
-    after = daemon.with_runtime(before, default=settings.toolkit.set_as_default, cdi=settings.gpu.mode == "cdi")
+    after = daemon.with_runtime(
+        before, default=settings.toolkit.set_as_default, cdi=settings.gpu.mode == "cdi"
+    )
     if after == before:
         return []
-    write = Write("add the nvidia runtime to daemon.json", daemon.PATH, daemon.render(after, toolkit.daemon), toolkit.daemon)
+    write = Write(
+        "add the nvidia runtime to daemon.json",
+        daemon.PATH,
+        daemon.render(after, toolkit.daemon),
+        toolkit.daemon,
+    )
     if toolkit.daemon is None:
         return [write]
     return [shell("keep a copy of daemon.json", BACKUP, daemon.PATH, f"{settings.host.state}/backups"), write]
@@ -233,12 +246,34 @@ def _aside(path: str) -> Action:
 def _need_apt(toolkit: Toolkit) -> None:
     host = toolkit.engine.machine
     if not host.apt:
-        raise Refused(f"The toolkit's steps know apt (Debian, Ubuntu), not {host.distribution} {host.version}.")
+        raise Refused(
+            f"The toolkit's steps know apt (Debian, Ubuntu), not {host.distribution} {host.version}."
+        )
 
 
-REPO = Step("toolkit.repo", "1.1 Add NVIDIA's key and package repository.", questions, read, plan_repository, skip)
-CHANNEL = Step("toolkit.channel", "1.2 Switch the experimental channel as toolkit.channel says.", questions, read, plan_channel, skip)
-PACKAGE = Step("toolkit.package", "1.3 Install the NVIDIA Container Toolkit.", questions, read, plan_package, skip)
-CONFIGURE = Step("toolkit.configure", "1.4 Have Docker know NVIDIA's runtime.", questions, read, plan_configure, skip)
-RESTART = Step("toolkit.restart", "1.5 Have Docker take the runtime up, by a reload.", questions, read, plan_restart, skip)
+REPO = Step(
+    "toolkit.repo", "1.1 Add NVIDIA's key and package repository.", questions, read, plan_repository, skip
+)
+CHANNEL = Step(
+    "toolkit.channel",
+    "1.2 Switch the experimental channel as toolkit.channel says.",
+    questions,
+    read,
+    plan_channel,
+    skip,
+)
+PACKAGE = Step(
+    "toolkit.package", "1.3 Install the NVIDIA Container Toolkit.", questions, read, plan_package, skip
+)
+CONFIGURE = Step(
+    "toolkit.configure", "1.4 Have Docker know NVIDIA's runtime.", questions, read, plan_configure, skip
+)
+RESTART = Step(
+    "toolkit.restart",
+    "1.5 Have Docker take the runtime up, by a reload.",
+    questions,
+    read,
+    plan_restart,
+    skip,
+)
 STEPS = (REPO, CHANNEL, PACKAGE, CONFIGURE, RESTART)

@@ -1,0 +1,3 @@
+"""What `fab` loads: the same tasks as `inv`."""
+
+from tasks import ns as ns

@@ -1,0 +1,182 @@
+"""Settings from their layers: read, merged, checked, each value with its origin.
+
+config/default.yml ← config/local.yml ← groups ← host (config/hosts.yml) ← GPUDOCK_SECTION__KEY ← --set.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from gpudock import layers
+from gpudock.errors import SettingsError
+from gpudock.inventory import Hosts, Inventory, nearest
+from gpudock.layers import Key, Layer, Value
+from gpudock.settings import Mirrors, Settings
+
+ROOT = Path(__file__).parents[1]
+T = TypeVar("T")
+
+# What msgspec says, with the path it says it of: "Expected `int`, got `str` - at `$.stack.ports[0]`".
+WHERE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
+UNKNOWN = re.compile(r"unknown field `(.+)`")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The settings for one host, and where each value was set."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load(
+    overrides: Sequence[str] = (),
+    *,
+    host: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    root: Path = ROOT,
+) -> Loaded:
+    """Return the settings for a host of the inventory, or for this machine.
+
+    Raises SettingsError, whose message names file, line, key and what would be right.
+    """
+    merged = layers.merge([
+        _file(root, "config/default.yml"),
+        _file(root, "config/local.yml"),
+        *_inventory_layers(root, host),
+        layers.from_environment(os.environ if environ is None else environ),
+        layers.from_overrides(overrides),
+    ])
+    merged = _with_preset(root, merged)
+    settings = _convert(merged, Settings, merged)
+    _check(settings, merged)
+    return Loaded(settings, {".".join(key): value.origin for key, value in merged.items()})
+
+
+def load_inventory(root: Path = ROOT) -> Inventory:
+    """Read config/hosts.yml. Raises SettingsError."""
+    layer = _file(root, "config/hosts.yml")
+    hosts = _convert(layer, Hosts, layer)
+    return Inventory(hosts.hosts, hosts.groups)
+
+
+def describe(loaded: Loaded) -> Iterator[tuple[str, str, str]]:
+    """Yield key, value and origin of each setting; passwords in addresses are hidden."""
+    for key, value in _leaves(msgspec.to_builtins(loaded.settings)):
+        origin = loaded.origins.get(key) or loaded.origins.get(key.rpartition(".")[0]) or "built in"
+        yield key, re.sub(r"(://[^/:@\s]+):[^@/\s]+@", r"\1:•••@", str(value)), origin
+
+
+def schema(kind: Any = Settings) -> dict[str, Any]:
+    """The JSON Schema of a settings file, for editors. A layer need not have every key."""
+    made = msgspec.json.schema(kind)
+    for definition in made.get("$defs", {}).values():
+        definition.pop("required", None)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def _file(root: Path, name: str) -> Layer:
+    path = root / name
+    return _read(path, name, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+@cache
+def _read(path: Path, name: str, changed: int) -> Layer:
+    return layers.from_file(path, name)
+
+
+def _inventory_layers(root: Path, host: str | None) -> Iterator[Layer]:
+    if host is None:
+        return
+    inventory = load_inventory(root)
+    for name, group in inventory.groups_of(host):
+        yield layers.from_mapping(group.settings, f"config/hosts.yml, group {name}")
+    if host in inventory.hosts:
+        yield layers.from_mapping(inventory.hosts[host].settings, f"config/hosts.yml, host {host}")
+
+
+def _with_preset(root: Path, merged: Layer) -> Layer:
+    """Put the addresses of the chosen mirror preset under those set one by one."""
+    chosen = merged.get(("mirror",), Value("none", "built in"))
+    layer = _file(root, "config/mirrors.yml")
+    presets = layers.nest(layer)
+    if chosen.value not in presets:
+        hint = nearest(str(chosen.value), presets)
+        raise SettingsError(f"{chosen.origin}: mirror: there is no preset {chosen.value} in config/mirrors.yml.{hint}")
+    preset = {("mirrors", *key[1:]): value for key, value in layer.items() if key[0] == chosen.value and key[1:]}
+    return layers.merge([preset, merged])
+
+
+def _convert(layer: Layer, kind: type[T], origins: Layer) -> T:
+    try:
+        return msgspec.convert(layers.nest(layer), kind)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_explain(str(error), kind, origins)) from None
+
+
+def _explain(message: str, kind: Any, origins: Layer) -> str:
+    found = WHERE.match(message)
+    what, path = (found["what"], found["path"] or "") if found else (message, "")
+    key: Key = tuple(re.findall(r"[^.\[\]]+", re.sub(r"\[(\d+|\.\.\.)\]", "", path)))
+    if unknown := UNKNOWN.search(what):
+        key = (*key, unknown.group(1))
+        allowed = [name for name, _, _ in describe_type(kind) if _within(name, key[:-1])]
+        names = [name.split(".")[len(key) - 1] for name in allowed]
+        what = f"there is no such setting.{nearest(key[-1], sorted(set(names)))}"
+    else:
+        what = f"{what[0].lower()}{what[1:]}."
+    value = next((value for known, value in origins.items() if known[: len(key)] == key), None)
+    shown = f" (it is {value.value!r})" if value and not UNKNOWN.search(message) and value.value != {} else ""
+    return f"{value.origin if value else 'config'}: {'.'.join(key)}: {what}{shown}"
+
+
+def _within(name: str, section: Key) -> bool:
+    return tuple(name.split("."))[: len(section)] == section
+
+
+def describe_type(kind: Any, within: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Yield dotted name, type and meaning of every key of a settings type."""
+    for field in msgspec.structs.fields(kind):
+        name = f"{within}{field.name}"
+        inner = field.type
+        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+            yield from describe_type(inner, f"{name}.")
+        else:
+            yield name, inner, ""
+
+
+def _check(settings: Settings, merged: Layer) -> None:
+    """Check what concerns more than one value. Raises SettingsError."""
+    users: dict[int, str] = {}
+    stacked = [("stack.ports", port) for port in settings.stack.ports]
+    for name, port in [("ssh.port", settings.ssh.port), ("jupyter.port", settings.jupyter.port), *stacked]:
+        if port in users:
+            raise SettingsError(f"{_origin(merged, name)}: {name}: port {port} is used twice; {users[port]} has it too.")
+        users[port] = name
+    for name, file in (("network.ca_bundle", settings.network.ca_bundle), ("jupyter.password_file", settings.jupyter.password_file)):
+        if file and not Path(file).expanduser().is_file():
+            raise SettingsError(f"{_origin(merged, name)}: {name}: there is no file {file}.")
+
+
+def _origin(merged: Layer, name: str) -> str:
+    value = merged.get(tuple(name.split(".")))
+    return value.origin if value else "config"
+
+
+def _leaves(value: Any, within: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{within}{name}.")
+    else:
+        yield within.rstrip("."), value
+
+
+SCHEMAS = {"schema.json": Settings, "hosts.schema.json": Hosts, "mirrors.schema.json": dict[str, Mirrors]}

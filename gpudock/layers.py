@@ -1,0 +1,138 @@
+"""Layers of settings: YAML read strictly, every value with the place it came from, later layers winning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gpudock.errors import SettingsError
+
+Key = tuple[str, ...]
+PREFIX = "GPUDOCK_"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A setting's value and where it was set: `config/local.yml:12`."""
+
+    value: Any
+    origin: str
+
+
+Layer = Mapping[Key, Value]
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML 1.2's scalars: `off` and `no` are words, and 8022:22 is no number in base 60."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(null|~|)$"), ["n", "~", ""])
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|false)$"), list("tf"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+\.[0-9]+$"), list("-+0123456789")
+)
+
+
+def from_file(path: Path, shown: str) -> Layer:
+    """Read a layer from a YAML file; `shown` is how errors name it. Raises SettingsError."""
+    loader = _Loader(path.read_text())
+    try:
+        node = loader.get_single_node()
+        return dict(_flatten(loader, node, (), shown)) if node else {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise SettingsError(f"{shown}{line}: is no YAML: {getattr(error, 'problem', error)}.") from None
+    finally:
+        loader.dispose()
+
+
+def from_mapping(values: Mapping[str, Any], origin: str, within: Key = ()) -> Layer:
+    """Make a layer of a mapping that is loaded already, all of it from one place."""
+    layer: dict[Key, Value] = {}
+    for name, value in values.items():
+        key = (*within, str(name))
+        layer.update(from_mapping(value, origin, key) if isinstance(value, dict) and value else {key: Value(value, origin)})
+    return layer
+
+
+def from_environment(environ: Mapping[str, str]) -> Layer:
+    """Take GPUDOCK_SECTION__KEY=value from the environment; the value is read as YAML."""
+    return {
+        tuple(name[len(PREFIX) :].lower().split("__")): Value(scalar(text), f"the environment's {name}")
+        for name, text in environ.items()
+        if name.startswith(PREFIX) and "__" in name
+    }
+
+
+def from_overrides(overrides: Iterable[str]) -> Layer:
+    """Take `section.key=value` from the command line. Raises SettingsError for another form."""
+    layer = {}
+    for text in overrides:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise SettingsError(f"--set {text}: should be section.key=value, for example --set jupyter.port=8889.")
+        layer[tuple(name.strip().split("."))] = Value(scalar(value), f"--set {name}")
+    return layer
+
+
+def scalar(text: str) -> Any:
+    """Read a single value as YAML; what is no YAML is a plain text."""
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506  # _Loader is a SafeLoader
+    except yaml.YAMLError:
+        return text
+
+
+def merge(layers: Sequence[Layer]) -> Layer:
+    """Lay layers over each other: mappings merge, all else is replaced by the later layer's."""
+    merged: dict[Key, Value] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if value.value == {} and any(known[: len(key)] == key for known in merged):
+                continue
+            for known in [known for known in merged if _covers(key, known) or _covers(known, key)]:
+                del merged[known]
+            merged[key] = value
+    return merged
+
+
+def nest(layer: Layer) -> dict[str, Any]:
+    """Turn a layer back into mappings in mappings."""
+    nested: dict[str, Any] = {}
+    for key, value in layer.items():
+        place = nested
+        for part in key[:-1]:
+            place = place.setdefault(part, {})
+        place[key[-1]] = value.value
+    return nested
+
+
+def _covers(shorter: Key, longer: Key) -> bool:
+    return len(shorter) < len(longer) and longer[: len(shorter)] == shorter
+
+
+def _flatten(loader: Any, node: yaml.Node, key: Key, shown: str) -> Iterator[tuple[Key, Value]]:
+    origin = f"{shown}:{node.start_mark.line + 1}"
+    if not isinstance(node, yaml.MappingNode):
+        if not key:
+            raise SettingsError(f"{origin}: should hold section: {{key: value}}, not a single value.")
+        yield key, Value(loader.construct_object(node, deep=True), origin)
+        return
+    if not node.value and key:
+        yield key, Value({}, origin)
+    seen: dict[str, int] = {}
+    for name_node, value_node in node.value:
+        name, line = str(name_node.value), name_node.start_mark.line + 1
+        if name in seen:
+            raise SettingsError(f"{shown}:{line}: {name} stands here again; its first place is line {seen[name]}.")
+        seen[name] = line
+        yield from _flatten(loader, value_node, (*key, name), shown)

@@ -1,0 +1,146 @@
+"""The settings' types. Their defaults and reasons are in config/default.yml, which is the reference."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=1, le=65535, description="A TCP port, 1 to 65535.")]
+Seconds = Annotated[int, Meta(ge=1, description="Whole seconds, at least 1.")]
+Name = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", description="A name as Docker takes it.")]
+Reference = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._/:@-]*$", description="An image's name, in lower case.")]
+Path = Annotated[str, Meta(pattern=r"^/", description="A path on the host, from the root.")]
+Volume = Annotated[str, Meta(pattern=r"^[^:]+:/[^:]*(:ro|:rw)?$", description="source:/target or source:/target:ro")]
+Text = Annotated[str, Meta(min_length=1)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of the settings; a key it does not know is an error."""
+
+
+class Gpu(Section):
+    """Whether and how the container gets GPUs."""
+
+    use: Literal["auto", "required", "off"]
+    mode: Literal["auto", "runtime", "cdi", "gpus"]
+
+
+class Mirrors(Section):
+    """The address of each layer's mirror; an empty one means the layer's own default."""
+
+    apt: str = ""
+    pypi: str = ""
+    python: str = ""
+    docker: str = ""
+    toolkit: str = ""
+    registry: str = ""
+
+
+class Network(Section):
+    """Proxies and the CA bundle, for downloads on the host and in the build."""
+
+    http_proxy: str
+    https_proxy: str
+    no_proxy: str
+    ca_bundle: str
+
+
+class HostFolder(Section):
+    """gpudock's own folder on each host."""
+
+    state: Path
+
+
+class Apt(Section):
+    """Patience with other package managers."""
+
+    lock_timeout: Seconds
+
+
+class Engine(Section):
+    """The Docker engine."""
+
+    source: Literal["auto", "docker", "distribution"]
+    add_user_to_group: bool
+
+
+class Toolkit(Section):
+    """The NVIDIA Container Toolkit."""
+
+    channel: Literal["stable", "experimental"]
+    version: Annotated[str, Meta(pattern=r"^(\d+\.\d+\.\d+([~-][\w.~-]+)?)?$")]
+    minimum_version: Annotated[str, Meta(pattern=r"^\d+\.\d+\.\d+$")]
+    fingerprint: Annotated[str, Meta(pattern=r"^[0-9A-F]{40}$")]
+    set_as_default: bool
+
+
+class Image(Section):
+    """The image."""
+
+    name: Reference
+    base: Literal["auto", "registry", "bootstrap"]
+    registry_base: Reference
+    python: Literal["3.10", "3.11", "3.12", "3.13", "3.14"]
+    environment: Name
+    groups: Annotated[tuple[Name, ...], Meta(min_length=1)]
+
+
+class Stack(Section):
+    """The container."""
+
+    name: Name
+    bind_address: Text
+    ports: tuple[Port, ...]
+    volumes: tuple[Volume, ...]
+    environment: dict[str, str]
+    shm_size: Annotated[str, Meta(pattern=r"^\d+ ?[kmgKMG]?[bB]?$")]
+    restart: Literal["no", "always", "on-failure", "unless-stopped"]
+    user: Literal["operator", "root"]
+    timezone: Text
+    wait: Seconds
+
+
+class Ssh(Section):
+    """sshd in the container."""
+
+    enabled: bool
+    port: Port
+    passwords: bool
+    authorized_keys: Annotated[tuple[Text, ...], Meta(min_length=1)]
+
+
+class Jupyter(Section):
+    """JupyterLab in the container."""
+
+    enabled: bool
+    port: Port
+    directory: Path
+    password_file: str
+
+
+class Fleet(Section):
+    """Many hosts at a time."""
+
+    parallel: Annotated[int, Meta(ge=1, le=256)]
+    connect_timeout: Seconds
+    command_timeout: Seconds
+
+
+class Settings(Section):
+    """All settings of one host, complete."""
+
+    gpu: Gpu
+    mirror: Name
+    mirrors: Mirrors
+    network: Network
+    host: HostFolder
+    apt: Apt
+    engine: Engine
+    toolkit: Toolkit
+    image: Image
+    stack: Stack
+    ssh: Ssh
+    jupyter: Jupyter
+    fleet: Fleet

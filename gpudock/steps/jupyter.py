@@ -1,0 +1,160 @@
+"""4. JupyterLab: a password that is kept only as a hash, or else a token; started, stopped, found."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gpudock.actions import Action, Write, remove
+from gpudock.config import Settings
+from gpudock.converge import Step
+from gpudock.credentials import secret
+from gpudock.errors import UsageError
+from gpudock.questions import Answers, Questions, file
+from gpudock.questions import shell as question
+from gpudock.steps import services
+from gpudock.steps.services import Services
+
+VARIABLE = "GPUDOCK_JUPYTER_PASSWORD"
+
+Ask = Callable[[], str | None]
+
+
+@dataclass(frozen=True)
+class Jupyter:
+    """What of JupyterLab is on the host: its password's hash, whether it has a token."""
+
+    services: Services
+    password_hash: str | None = field(repr=False, metadata={"secret": True})
+    token: bool
+
+
+def questions(settings: Settings) -> Questions:
+    """What to know of JupyterLab."""
+    return {
+        **services.questions(settings),
+        "jupyter.password": file(password_path(settings)),
+        "jupyter.token": question('[ -s "$1" ]', token_path(settings)),
+    }
+
+
+def read(settings: Settings, answers: Answers) -> Jupyter:
+    """Make a Jupyter of the answers."""
+    return Jupyter(
+        services=services.read(settings, answers),
+        password_hash=answers["jupyter.password"].file(),
+        token=answers["jupyter.token"].ok,
+    )
+
+
+def plan_password(settings: Settings, jupyter: Jupyter, ask: Ask) -> list[Action]:
+    """4.2 Keep the password's hash; without a password, a token that `jupyter.url` shows.
+
+    `ask` returns the password, or None where there is none to be had.
+    """
+    password = ask()
+    if password is None:
+        return [] if jupyter.password_hash or jupyter.token else [_token(settings)]
+    if jupyter.password_hash and matches(password, jupyter.password_hash):
+        return []
+    actions: list[Action] = [
+        Write("keep the hash of the password", password_path(settings), f"{hashed(password)}\n", mode=0o600, secret=True)
+    ]
+    if jupyter.token:
+        actions.append(remove("take the token away", token_path(settings)))
+    if "jupyter" in jupyter.services.wanted:
+        actions += services.start(settings, jupyter.services, "jupyter", changed=True)
+    return actions
+
+
+def plan_start(settings: Settings, jupyter: Jupyter) -> list[Action]:
+    """4.3 Start JupyterLab; it never runs without a password or a token."""
+    actions = [] if jupyter.password_hash or jupyter.token else [_token(settings)]
+    return actions + services.start(settings, jupyter.services, "jupyter", changed=bool(actions))
+
+
+def plan_stop(settings: Settings, jupyter: Jupyter) -> list[Action]:
+    """Stop JupyterLab; it stays stopped."""
+    return services.stop(settings, jupyter.services, "jupyter")
+
+
+def skip(settings: Settings, jupyter: Jupyter) -> str | None:
+    """Leave JupyterLab out of `setup` where the settings do."""
+    return None if settings.jupyter.enabled else "jupyter.enabled is off"
+
+
+def password_path(settings: Settings) -> str:
+    """The file with the password's hash, on the host."""
+    return f"{services.files(settings)}/jupyter/password"
+
+
+def token_path(settings: Settings) -> str:
+    """The file with the token, on the host."""
+    return f"{services.files(settings)}/jupyter/token"
+
+
+def given(settings: Settings) -> str | None:
+    """The password from its environment variable or file, without asking anybody."""
+    return secret(VARIABLE, settings.jupyter.password_file)
+
+
+def asked(settings: Settings) -> str:
+    """The password, asked at the terminal if need be. Raises UsageError where there is no way to get one."""
+    password = secret(VARIABLE, settings.jupyter.password_file, "Password for JupyterLab: ")
+    if not password:
+        raise UsageError(f"No password for JupyterLab: set {VARIABLE}, or jupyter.password_file, or use a terminal.")
+    return password
+
+
+def hashed(password: str) -> str:
+    """Hash a password as `jupyter lab password` does: argon2id, with jupyter_server's own parameters.
+
+    https://github.com/jupyter-server/jupyter_server/blob/main/jupyter_server/auth/security.py
+    """
+    from argon2 import PasswordHasher
+
+    return "argon2:" + PasswordHasher(memory_cost=10240, time_cost=10, parallelism=8).hash(password)
+
+
+def matches(password: str, kept: str) -> bool:
+    """Whether a kept hash is that of this password."""
+    from argon2 import PasswordHasher
+    from argon2.exceptions import InvalidHashError, VerificationError
+
+    try:
+        return PasswordHasher().verify(kept.strip().removeprefix("argon2:"), password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def url(settings: Settings, token: str = "") -> str:
+    """JupyterLab's address, as a browser on the host, or at the near end of a tunnel, opens it."""
+    address = settings.stack.bind_address
+    near = "127.0.0.1" if address in ("0.0.0.0", "127.0.0.1") else address  # noqa: S104
+    return f"http://{near}:{settings.jupyter.port}/lab" + (f"?token={token}" if token else "")
+
+
+def tunnel(settings: Settings, host: str) -> str:
+    """The command that brings JupyterLab's port of a remote host to this machine; empty where none is needed."""
+    if host == "localhost":
+        return ""
+    return f"ssh -N -L {settings.jupyter.port}:127.0.0.1:{settings.jupyter.port} {host}"
+
+
+def _token(settings: Settings) -> Action:
+    text = secrets.token_urlsafe(24) + "\n"
+    return Write("make a token, as no password is given", token_path(settings), text, mode=0o600, secret=True)
+
+
+def password_step(ask: Callable[[Settings], str | None]) -> Step[Jupyter]:
+    """The password's step, with the way to get one."""
+    summary = "4.2 Set JupyterLab's password: asked, or from a file or GPUDOCK_JUPYTER_PASSWORD."
+    return Step(
+        "jupyter.password", summary, questions, read, lambda settings, facts: plan_password(settings, facts, lambda: ask(settings)), skip
+    )
+
+
+PASSWORD = password_step(given)
+START = Step("jupyter.start", "4.3 Start JupyterLab in the container.", questions, read, plan_start, skip)
+STOP = Step("jupyter.stop", "Stop JupyterLab; it stays stopped.", questions, read, plan_stop)

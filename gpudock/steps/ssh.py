@@ -1,0 +1,125 @@
+"""3.3 The SSH service in the container: by key, on a port of its own."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpudock.actions import Action, Write
+from gpudock.config import Settings
+from gpudock.converge import Step
+from gpudock.errors import UsageError
+from gpudock.questions import Answers, Questions, file
+from gpudock.steps import services
+from gpudock.steps.services import Services
+
+OWN_KEY = Path(__file__).parents[2] / ".gpudock" / "id_ed25519"
+
+
+@dataclass(frozen=True)
+class Ssh:
+    """What of the SSH service is on the host. `keys` is the text of its authorized_keys."""
+
+    services: Services
+    keys: str | None
+
+
+def questions(settings: Settings) -> Questions:
+    """What to know of the SSH service."""
+    return {**services.questions(settings), "ssh.keys": file(keys_path(settings))}
+
+
+def read(settings: Settings, answers: Answers) -> Ssh:
+    """Make an Ssh of the answers."""
+    return Ssh(services.read(settings, answers), answers["ssh.keys"].file())
+
+
+def plan_start(settings: Settings, ssh: Ssh) -> list[Action]:
+    """3.3 Put the operator's keys in place and start sshd."""
+    actions: list[Action] = []
+    keys = public_keys(settings)
+    if ssh.keys != keys:
+        actions.append(Write("put your public keys in place", keys_path(settings), keys, ssh.keys))
+    return actions + services.start(settings, ssh.services, "ssh", changed=False)
+
+
+def plan_stop(settings: Settings, ssh: Ssh) -> list[Action]:
+    """Stop sshd; it stays stopped."""
+    return services.stop(settings, ssh.services, "ssh")
+
+
+def skip(settings: Settings, ssh: Ssh) -> str | None:
+    """Leave SSH out of `setup` where the settings do."""
+    return None if settings.ssh.enabled else "ssh.enabled is off"
+
+
+def keys_path(settings: Settings) -> str:
+    """The authorized_keys on the host."""
+    return f"{services.files(settings)}/ssh/authorized_keys"
+
+
+def public_keys(settings: Settings) -> str:
+    """The public keys that may log in. Raises UsageError where a file named in the settings has none.
+
+    `auto` takes ~/.ssh/*.pub and ~/.ssh/authorized_keys; where there is none, a key pair made for gpudock.
+    """
+    if tuple(settings.ssh.authorized_keys) != ("auto",):
+        return "".join(_keys(Path(name).expanduser()) for name in settings.ssh.authorized_keys)
+    home = str(Path.home() / ".ssh")
+    found = [Path(name) for name in (*sorted(glob.glob(f"{home}/*.pub")), f"{home}/authorized_keys")]
+    lines = [line for path in found if path.is_file() for line in path.read_text().splitlines() if _is_key(line)]
+    return "".join(f"{line}\n" for line in dict.fromkeys(lines)) or own_public_key()
+
+
+def own_public_key() -> str:
+    """Return gpudock's own public key, making the pair in .gpudock/ on first use."""
+    public = OWN_KEY.with_suffix(".pub")
+    if not public.is_file():
+        from cryptography.hazmat.primitives import serialization  # 40 ms, and used once
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        key = Ed25519PrivateKey.generate()
+        plain = serialization.NoEncryption()
+        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, plain)
+        OWN_KEY.parent.mkdir(exist_ok=True)
+        OWN_KEY.touch(mode=0o600)
+        OWN_KEY.write_bytes(private)
+        openssh = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+        public.write_bytes(key.public_key().public_bytes(*openssh) + b" gpudock\n")
+    return public.read_text()
+
+
+def command(settings: Settings, host: str, user: str) -> str:
+    """The ssh command into the container, through the host where its port is published only there."""
+    key = f"-i {OWN_KEY} " if uses_own_key(settings) else ""
+    loopback = settings.stack.bind_address in ("127.0.0.1", "::1", "localhost")
+    if host == "localhost":
+        return f"ssh {key}-p {settings.ssh.port} {user}@127.0.0.1"
+    if loopback:
+        return f"ssh {key}-J {host} -p {settings.ssh.port} {user}@127.0.0.1"
+    return f"ssh {key}-p {settings.ssh.port} {user}@{host}"
+
+
+def uses_own_key(settings: Settings) -> bool:
+    """Whether the only key that may log in is the one gpudock made."""
+    public = OWN_KEY.with_suffix(".pub")
+    return public.is_file() and public_keys(settings) == public.read_text()
+
+
+def _keys(path: Path) -> str:
+    try:
+        lines = [line for line in path.read_text().splitlines() if _is_key(line)]
+    except OSError as error:
+        raise UsageError(f"ssh.authorized_keys: {path}: {error.strerror}.") from None
+    if not lines:
+        raise UsageError(f"ssh.authorized_keys: {path} holds no public key.")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _is_key(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#") and "PRIVATE KEY" not in line
+
+
+START = Step("ssh.start", "3.3 Start the SSH service in the container.", questions, read, plan_start, skip)
+STOP = Step("ssh.stop", "Stop the SSH service; it stays stopped.", questions, read, plan_stop)

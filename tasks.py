@@ -1,0 +1,14 @@
+"""The table of contents: what each documented step is called here, and their order in `setup`."""
+
+from gpudock.command import namespace
+from gpudock.steps import engine, image, journey, jupyter, ssh, stack, toolkit
+
+STEPS = (
+    engine.INSTALL,      # prerequisite
+    *toolkit.STEPS,      # 1.1 repository  1.2 channel  1.3 package  1.4 runtime  1.5 restart
+    image.BUILD,         # 2
+    stack.UP,            # 3.1, 3.2
+    ssh.START,           # 3.3
+    jupyter.PASSWORD,    # 4.2
+    jupyter.START,       # 4.3
+)
