@@ -12,3 +12,7 @@ STEPS = (
     jupyter.PASSWORD,    # 4.2
     jupyter.START,       # 4.3
 )
+
+ns = namespace("gpudock", journey.setup(STEPS), journey.plan(STEPS), journey.status(), journey.teardown(), journey.config)
+for part in (engine, toolkit, image, stack, ssh, jupyter):
+    ns.add_collection(part.TASKS)

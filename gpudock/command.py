@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Any
 
 import invoke
 from invoke.parser import Argument
 
-from gpudock.config import Settings
+from gpudock.settings import Settings
 from gpudock.converge import Convergence, Outcome, Step
 from gpudock.host import Host
 from gpudock.questions import ask
@@ -79,6 +79,15 @@ class Job:
         """Bring the host to what the settings say of these steps, up to the first failure."""
         run = Convergence(self.host, self.settings, self.report, self.options.dry_run, chained, self.stop)
         return run.run(steps)
+
+    def dry_run(self) -> None:
+        """From here on only plan."""
+        self.options = replace(self.options, dry_run=True)
+
+    @property
+    def program(self) -> str:
+        """What the operator types before a task's name to run it on this host."""
+        return "inv" if self.host.is_local else f"fab -H {self.host.name}"
 
     def facts(self, step: Step[Any]) -> Any:
         """Return what a step sees on the host."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gpudock.actions import Action, Run
-from gpudock.config import Settings
+from gpudock.settings import Settings
 from gpudock.steps.machine import Machine
 
 # DPkg::Lock::Timeout does not cover the lists' lock of `update` (facts/toolkit.md §4, 11): hence the loop.

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gpudock.command import namespace
 from gpudock.actions import Action, Run, Write, shell
-from gpudock.config import Settings
+from gpudock.settings import Settings
 from gpudock.converge import Blocked, Step
 from gpudock.errors import CannotTell, Refused
 from gpudock.questions import Answers, Questions
@@ -241,3 +242,4 @@ INSTALL = Step(
     read,
     plan,
 )
+TASKS = namespace("engine", INSTALL)

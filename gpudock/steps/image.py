@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from gpudock.command import Job, command, namespace
 from gpudock.actions import Action, Push, Run, Write, shell
-from gpudock.config import Settings
+from gpudock.settings import Settings
 from gpudock.converge import Step
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
@@ -219,10 +220,14 @@ def _build(settings: Settings, image: Image, folder: str, wanted: str) -> Action
     return Run(f"build the image {settings.image.name}", wrapped, environment=environment)
 
 
-def show(settings: Settings, image: Image) -> str:
-    """2.1 The Dockerfile and the arguments it is built with."""
-    chosen = "\n".join(f"#   {name}={value}" for name, value in arguments(settings, image.machine).items())
-    return f"# docker/Dockerfile, built with\n{chosen}\n\n{(CONTEXT / 'Dockerfile').read_text()}"
+@command(name="show")
+def show(job: Job) -> None:
+    """2.1 Show the Dockerfile and the arguments it is built with."""
+    facts: Image = job.facts(BUILD)
+    chosen = arguments(job.settings, facts.machine)
+    text = (CONTEXT / "Dockerfile").read_text().rstrip("\n")
+    lines = "\n".join(f"#   {name}={value}" for name, value in chosen.items())
+    job.say(f"# docker/Dockerfile, built with\n{lines}\n\n{text}", arguments=chosen, dockerfile=text)
 
 
 def forget(settings: Settings) -> list[Action]:
@@ -232,3 +237,4 @@ def forget(settings: Settings) -> list[Action]:
 
 
 BUILD = Step("image.build", "2.2 Build the image, if anything that goes into it has changed.", questions, read, plan)
+TASKS = namespace("image", show, BUILD)

@@ -6,12 +6,13 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gpudock.command import Job, command, namespace
 from gpudock.actions import Action, Write, remove
-from gpudock.config import Settings
-from gpudock.converge import Step
+from gpudock.settings import Settings
+from gpudock.converge import Blocked, Step
 from gpudock.credentials import secret
 from gpudock.errors import UsageError
-from gpudock.questions import Answers, Questions, file
+from gpudock.questions import Answers, Questions, ask, file
 from gpudock.questions import shell as question
 from gpudock.steps import services
 from gpudock.steps.services import Services
@@ -158,3 +159,25 @@ def password_step(ask: Callable[[Settings], str | None]) -> Step[Jupyter]:
 PASSWORD = password_step(given)
 START = Step("jupyter.start", "4.3 Start JupyterLab in the container.", questions, read, plan_start, skip)
 STOP = Step("jupyter.stop", "Stop JupyterLab; it stays stopped.", questions, read, plan_stop)
+
+
+@command(name="password")
+def set_password(job: Job) -> None:
+    """4.2 Set JupyterLab's password: from GPUDOCK_JUPYTER_PASSWORD, jupyter.password_file, or asked."""
+    job.converge(password_step(asked))
+
+
+@command(name="url")
+def show_url(job: Job) -> None:
+    """Print an address that opens JupyterLab; without a password it holds the token."""
+    settings, host = job.settings, job.host
+    facts: Jupyter = job.facts(START)
+    if "jupyter" not in facts.services.up:
+        raise Blocked("jupyter.start", "JupyterLab does not run.")
+    token = "" if facts.password_hash else ask(host, {"token": file(token_path(settings))})["token"].out.strip()
+    address, through = url(settings, token), tunnel(settings, host.name)
+    text = f"{address}\n(first, in another terminal: {through})" if through else address
+    job.say(text, url=address, tunnel=through)
+
+
+TASKS = namespace("jupyter", set_password, START, STOP, show_url)

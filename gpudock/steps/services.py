@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpudock.actions import Action, Run, Write, remove
-from gpudock.config import Settings
+from gpudock.settings import Settings
 from gpudock.converge import Blocked
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
-from gpudock.steps import stack
+from gpudock.steps import compose, stack
 from gpudock.steps.stack import Container
 
 
@@ -28,7 +28,7 @@ class Services:
 
 def files(settings: Settings) -> str:
     """The folder on the host that the container sees, read-only, as /etc/gpudock."""
-    return f"{stack.folder(settings)}/container"
+    return f"{compose.folder(settings)}/container"
 
 
 def questions(settings: Settings) -> Questions:

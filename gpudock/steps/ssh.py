@@ -6,8 +6,9 @@ import glob
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpudock.command import namespace
 from gpudock.actions import Action, Write
-from gpudock.config import Settings
+from gpudock.settings import Settings
 from gpudock.converge import Step
 from gpudock.errors import UsageError
 from gpudock.questions import Answers, Questions, file
@@ -123,3 +124,4 @@ def _is_key(line: str) -> bool:
 
 START = Step("ssh.start", "3.3 Start the SSH service in the container.", questions, read, plan_start, skip)
 STOP = Step("ssh.stop", "Stop the SSH service; it stays stopped.", questions, read, plan_stop)
+TASKS = namespace("ssh", START, STOP)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gpudock.command import namespace, step_command
 from gpudock.actions import Action, Run, Write, shell
-from gpudock.config import Settings
+from gpudock.settings import Settings
 from gpudock.converge import Blocked, Step
 from gpudock.errors import Refused
 from gpudock.questions import Answers, Questions, file
@@ -277,3 +278,5 @@ RESTART = Step(
     skip,
 )
 STEPS = (REPO, CHANNEL, PACKAGE, CONFIGURE, RESTART)
+ALL = step_command(*STEPS, name="install", summary="1. Install NVIDIA Container Toolkit: all five steps.")
+TASKS = namespace("toolkit", *STEPS, ALL)

@@ -1,0 +1,125 @@
+"""3.1 The compose file on the host: compose/compose.yml, a GPU mode's file, and the settings in one.
+
+The files in compose/ work by hand too; here they are data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gpudock.settings import Settings
+from gpudock.steps import image
+from gpudock.steps.machine import Machine
+
+COMPOSE = Path(__file__).parents[2] / "compose"
+SERVICE = "cuda_container_chatbot"  # the service's key in compose/compose.yml
+CONFIGURATION = "gpudock.configuration"  # the label that holds the hash of the compose file it was started with
+
+
+def folder(settings: Settings) -> str:
+    """Where the stack's files are on the host."""
+    return f"{settings.host.state}/{settings.stack.name}"
+
+
+def path(settings: Settings) -> str:
+    """The rendered compose file on the host."""
+    return f"{folder(settings)}/compose.yml"
+
+
+def render(settings: Settings, machine: Machine) -> str:
+    """3.1 The compose file, with a label that tells what it was made of."""
+    document = _document(settings, machine)
+    document["services"][settings.stack.name]["labels"] = {CONFIGURATION: configuration(settings, machine)}
+    return _dump(document)
+
+
+def configuration(settings: Settings, machine: Machine) -> str:
+    """The hash of the compose file, its label left out."""
+    return hashlib.sha256(_dump(_document(settings, machine)).encode()).hexdigest()[:24]
+
+
+def _document(settings: Settings, machine: Machine) -> dict[str, Any]:
+    """compose/compose.yml, the GPU mode's file, and the settings in one."""
+    merged = _merge(_load("compose.yml"), _load(f"gpu-{mode}.yml") if (mode := gpu_mode(settings, machine)) else {})
+    service = merged["services"].pop(SERVICE)
+    service |= {
+        "container_name": settings.stack.name,
+        "image": settings.image.name,
+        "ports": [f"{settings.stack.bind_address}:{port}:{port}" for port in ports(settings)],
+        "volumes": [*_named(service), *settings.stack.volumes, f"{folder(settings)}/container:/etc/gpudock:ro"],
+        "restart": settings.stack.restart,
+        "shm_size": settings.stack.shm_size,
+        "environment": {**_mapping(service.get("environment")), **environment(settings, machine)},
+    }
+    service.pop("build", None)
+    return {**merged, "services": {settings.stack.name: service}}
+
+
+def gpu_mode(settings: Settings, machine: Machine) -> str:
+    """How the container gets its GPUs: `runtime`, `cdi`, `gpus`, or empty for none."""
+    if not image.wants_gpu(settings, machine):
+        return ""
+    return "runtime" if settings.gpu.mode == "auto" else settings.gpu.mode
+
+
+def ports(settings: Settings) -> list[int]:
+    """The published ports, the services' own first."""
+    return [settings.ssh.port, settings.jupyter.port, *settings.stack.ports]
+
+
+def environment(settings: Settings, machine: Machine) -> dict[str, str]:
+    """What the container's start reads: who its user is, and where its services listen."""
+    operator = settings.stack.user == "operator"
+    return {
+        "GPUDOCK_USER": machine.user if operator else "root",
+        "GPUDOCK_UID": str(machine.uid if operator else 0),
+        "GPUDOCK_GID": str(machine.gid if operator else 0),
+        "SSH_PORT": str(settings.ssh.port),
+        "SSH_PASSWORDS": "yes" if settings.ssh.passwords else "no",
+        "JUPYTER_PORT": str(settings.jupyter.port),
+        "JUPYTER_DIRECTORY": settings.jupyter.directory,
+        "TZ": settings.stack.timezone,
+        **settings.stack.environment,
+    }
+
+
+def _load(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((COMPOSE / name).read_text())
+    return loaded
+
+
+def _merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in extra.items():
+        both = isinstance(merged.get(key), dict) and isinstance(value, dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _named(service: Mapping[str, Any]) -> list[str]:
+    """The template's volumes that have a name; folders of the host come from the settings."""
+    return [volume for volume in service.get("volumes", ()) if volume[0] not in "/.$~"]
+
+
+def _mapping(values: Any) -> dict[str, str]:
+    if isinstance(values, list):
+        return dict(value.split("=", 1) for value in values)
+    return dict(values or {})
+
+
+def _dump(document: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(_escaped(document), sort_keys=False, allow_unicode=True)
+
+
+def _escaped(value: Any) -> Any:
+    """Double each $: Compose would read it as the beginning of a variable's name."""
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return value.replace("$", "$$") if isinstance(value, str) else value

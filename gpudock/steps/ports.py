@@ -1,0 +1,28 @@
+"""Who holds a port of the host: a container by name, a process by name and id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpudock.questions import Questions
+from gpudock.questions import shell as question
+
+QUESTIONS: Questions = {
+    "ports.containers": question("docker ps --format '{{.Names}} {{.Ports}}' 2>/dev/null; :"),
+    "ports.listeners": question("ss -Hltnp 2>/dev/null; :"),
+}
+
+
+def holder_of(port: int, own: str, others: Sequence[str], listeners: Sequence[str]) -> str:
+    """Who listens on a port of the host: a container by name, a process by name and id, or nobody ('')."""
+    for row in others:
+        name, _, published = row.partition(" ")
+        if f":{port}->" in published:
+            return "" if name == own else f"the container {name}"
+    for row in listeners:
+        fields = row.split()
+        if len(fields) > 3 and fields[3].rpartition(":")[2] == str(port):
+            process = fields[5].partition('(("')[2] if len(fields) > 5 else ""
+            name, _, rest = process.partition('"')
+            return f"the process {name} ({rest.split(',')[1]})" if name else "another process"
+    return ""
