@@ -56,7 +56,8 @@ def _document(settings: Settings, machine: Machine) -> dict[str, Any]:
         "shm_size": settings.stack.shm_size,
         "environment": {**_mapping(service.get("environment")), **environment(settings, machine)},
     }
-    service.pop("build", None)
+    if not machine.raises_limits:
+        service.pop("ulimits", None)
     return {**merged, "services": {settings.stack.name: service}}
 
 

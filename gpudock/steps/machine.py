@@ -14,19 +14,25 @@ else nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | h
 
 OPERATOR = "echo ${SUDO_USER:-root} ${SUDO_UID:-0} ${SUDO_GID:-0}"
 
+SYS_RESOURCE = 24  # the capability's number in linux/capability.h; without it no limit can be raised
+
 QUESTIONS: Questions = {
     "os-release": file("/etc/os-release"),
     "architecture": shell("dpkg --print-architecture 2>/dev/null || uname -m"),
     "init": shell("[ -d /run/systemd/system ] && echo systemd || echo other"),
     "driver": shell(DRIVER),
     "operator": shell(OPERATOR),
+    "capabilities": shell("sed -n 's/^CapBnd:[[:space:]]*//p' /proc/self/status"),
     "dpkg-audit": shell("command -v dpkg >/dev/null && dpkg --audit | head -n 3"),
 }
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A host's nature. `driver` is the NVIDIA driver's version, empty where none answers."""
+    """A host's nature. `driver` is the NVIDIA driver's version, empty where none answers.
+
+    `raises_limits` is false inside a container or sandbox that may not raise resource limits.
+    """
 
     distribution: str
     like: str
@@ -39,6 +45,7 @@ class Machine:
     uid: int
     gid: int
     interrupted_packages: bool
+    raises_limits: bool
 
     @property
     def apt(self) -> bool:
@@ -68,4 +75,5 @@ def read(answers: Answers) -> Machine:
         uid=int(uid),
         gid=int(gid),
         interrupted_packages=bool(answers["dpkg-audit"].out.strip()),
+        raises_limits=bool(int(answers["capabilities"].out.strip() or "0", 16) >> SYS_RESOURCE & 1),
     )

@@ -128,7 +128,7 @@ def _up(settings: Settings, container: Container) -> list[Action]:
     ]
 
 
-def _folders(settings: Settings) -> list[str]:
+def _mounted(settings: Settings) -> list[str]:
     return [source for source in (volume.split(":")[0] for volume in settings.stack.volumes) if source.startswith("/")]
 
 
