@@ -20,8 +20,8 @@ COLORS = {"ok": "green", "changed": "yellow", "planned": "cyan", "skipped": "bri
 class LiveReport(Report):
     """The plain report in colour, with a row for each host that is at work: step, action, time, last output."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, hosts: int = 1) -> None:
+        super().__init__(hosts)
         self.console = Console(highlight=False)  # honours NO_COLOR
         self.live = Live(
             console=self.console, get_renderable=self._rows, refresh_per_second=4, transient=True
@@ -47,14 +47,17 @@ class LiveReport(Report):
         self._rest()
         super().outcome(outcome)
 
-    def write(self, text: str) -> None:
-        """Print above the live rows; the last word of a line tells its colour."""
-        color = next((COLORS[word] for word in COLORS if f": {word}" in text or f"… {word} (" in text), None)
-        self.console.print(Text(text, style=color or ""), soft_wrap=True)
+    def write(self, text: str, status: str = "") -> None:
+        """Print above the live rows."""
+        self.console.print(Text(text, style=COLORS.get(status, "")), soft_wrap=True)
 
-    def close(self, hosts: int, unreachable: int) -> None:
+    def complain(self, text: str) -> None:
+        """Print an error, above the live rows too."""
+        Console(stderr=True, highlight=False).print(Text(text, style="red"), soft_wrap=True)
+
+    def close(self, unreachable: int) -> None:
         self.live.stop()
-        super().close(hosts, unreachable)
+        super().close(unreachable)
 
     def _rest(self) -> None:
         if not self._since:

@@ -7,9 +7,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from threading import Lock
-from typing import Any, TextIO
+from typing import Any
 
 from gpudock.actions import Action
 from gpudock.converge import Outcome
@@ -18,11 +18,10 @@ NEWS_EVERY = 10.0  # seconds between two lines about an action that is still run
 
 
 class Report:
-    """Plain lines, one a finished action and one a step: what a log or a pipe gets."""
+    """Plain lines, one a finished action and one a step: what a log or a pipe gets. `hosts` is their number."""
 
-    def __init__(self, out: TextIO | None = None, verbose: bool = True) -> None:
-        self.out = out or sys.stdout
-        self.verbose = verbose
+    def __init__(self, hosts: int = 1) -> None:
+        self.hosts = hosts
         self.outcomes: list[Outcome] = []
         self.started = time.monotonic()
         self._news: dict[str, float] = {}
@@ -30,34 +29,38 @@ class Report:
         self._writing = Lock()
 
     def begin(self, host: str, step: str, action: Action) -> None:
+        """An action begins."""
         self._running[host] = f"{host} {step}: {action.why}"
         self._news[host] = time.monotonic()
 
     def line(self, host: str, text: str) -> None:
+        """The running action's tool printed a line: shown now and then, as a sign of life."""
         if time.monotonic() - self._news[host] >= NEWS_EVERY:
             self._news[host] = time.monotonic()
             self.write(f"{self._running[host]} … {text.strip()[:100]}")
 
     def end(self, host: str, step: str, action: Action, seconds: float) -> None:
-        self.write(f"{host} {step}: {action.why} … changed ({seconds:.1f}s)")
+        """The action is done."""
+        self.write(f"{host} {step}: {action.why} … changed ({seconds:.1f}s)", "changed")
 
     def outcome(self, outcome: Outcome) -> None:
+        """A step is done; the error of one that failed goes to standard error."""
         self.outcomes.append(outcome)
         name = f"{outcome.host} {outcome.step}"
         if outcome.error:
-            print(f"{name}: failed. {outcome.error.message}", file=sys.stderr, flush=True)
+            self.complain(f"{name}: failed. {outcome.error.message}")
         elif outcome.status == "planned":
             self._planned(name, outcome)
         elif outcome.status == "skipped":
-            self.write(f"{name}: skipped, {outcome.reason}")
-        elif outcome.status == "ok" and self.verbose:
-            self.write(f"{name}: ok")
+            self.write(f"{name}: skipped, {outcome.reason}", "skipped")
+        elif outcome.status == "ok":
+            self.write(f"{name}: ok", "ok")
 
     def say(self, host: str, step: str, facts: Mapping[str, Any], text: str) -> None:
         """Give a task's answer: `text` to people, `facts` to machines."""
-        self.write(text)
+        self.write(f"{host}\n{text}" if self.hosts > 1 else text)
 
-    def close(self, hosts: int, unreachable: int) -> None:
+    def close(self, unreachable: int) -> None:
         """Print the summary, where there is something to sum up."""
         if not self.outcomes:
             return
@@ -68,29 +71,34 @@ class Report:
             if count[status]
         ]
         if unreachable:
-            parts.append(f"{unreachable} of {hosts} hosts unreachable")
+            parts.append(f"{unreachable} of {self.hosts} hosts unreachable")
         seconds = time.monotonic() - self.started
         unchanged = not (count["changed"] or count["failed"] or count["planned"] or unreachable)
         text = "nothing to change" if unchanged else ", ".join(parts)
-        where = f"{hosts} hosts: " if hosts > 1 else ""
-        self.write(f"{where}{text} ({seconds:.1f}s)")
+        where = f"{self.hosts} hosts: " if self.hosts > 1 else ""
+        self.write(f"{where}{text} ({seconds:.1f}s)", "failed" if count["failed"] else "")
 
-    def write(self, text: str) -> None:
+    def write(self, text: str, status: str = "") -> None:
         """Print a line whole, whatever other hosts print at the same time."""
         with self._writing:
-            print(text, file=self.out, flush=True)
+            print(text, flush=True)
+
+    def complain(self, text: str) -> None:
+        """Print an error."""
+        with self._writing:
+            print(text, file=sys.stderr, flush=True)
 
     def _planned(self, name: str, outcome: Outcome) -> None:
         if outcome.reason:
-            self.write(f"{name}: {outcome.reason}")
+            self.write(f"{name}: {outcome.reason}", "planned")
         for action in outcome.actions:
-            self.write(f"{name}: would {action.why}")
+            self.write(f"{name}: would {action.why}", "planned")
             if diff := action.diff():
                 self.write("".join(f"    {line}" for line in diff.splitlines(keepends=True)).rstrip("\n"))
 
 
 class JsonReport(Report):
-    """One JSON object a line and nothing else, as DESIGN.md's contract has it."""
+    """One JSON object a line and nothing else: ARCHITECTURE.md, "Contracts"."""
 
     def line(self, host: str, text: str) -> None:
         return
@@ -108,7 +116,7 @@ class JsonReport(Report):
             "seconds": round(outcome.seconds, 3),
         }
         if is_dataclass(outcome.facts) and not isinstance(outcome.facts, type):
-            row["facts"] = asdict(outcome.facts)
+            row["facts"] = public(outcome.facts)
         if outcome.reason:
             row["reason"] = outcome.reason
         if outcome.error:
@@ -120,10 +128,10 @@ class JsonReport(Report):
             {"host": host, "step": step, "status": "ok", "actions": [], "facts": dict(facts), "seconds": 0.0}
         )
 
-    def close(self, hosts: int, unreachable: int) -> None:
+    def close(self, unreachable: int) -> None:
         count = Counter(outcome.status for outcome in self.outcomes)
         summary = {
-            "hosts": hosts,
+            "hosts": self.hosts,
             **{status: count[status] for status in ("ok", "changed", "planned", "skipped", "failed")},
         }
         seconds = round(time.monotonic() - self.started, 3)
@@ -131,6 +139,12 @@ class JsonReport(Report):
 
     def _object(self, row: Mapping[str, Any]) -> None:
         self.write(json.dumps(row, default=str, ensure_ascii=False))
+
+
+def public(facts: Any) -> dict[str, Any]:
+    """A step's own facts as a mapping: secrets are left out, and what it shares with the steps before it."""
+    shown = {item.name: getattr(facts, item.name) for item in fields(facts) if not item.metadata.get("secret")}
+    return {name: value for name, value in shown.items() if not is_dataclass(value)}
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:

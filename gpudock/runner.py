@@ -56,7 +56,7 @@ class Work:
 def run(targets: Sequence[Target], calls: Sequence[invoke.Call], parallel: int = 32) -> None:
     """Run the calls in order on each target, targets side by side. Raises Exit with the worst code unless 0."""
     work = [_prepare(call, targets) for call in calls]
-    report = _report(work)
+    report = _report(work, len(targets))
     stop = Event()
     with _interruptible(stop):
         if len(targets) == 1:
@@ -64,7 +64,7 @@ def run(targets: Sequence[Target], calls: Sequence[invoke.Call], parallel: int =
         else:
             with ThreadPoolExecutor(min(parallel, len(targets))) as pool:
                 codes = list(pool.map(lambda target: _run_on(target, work, report, stop), targets))
-    report.close(len(targets), codes.count(Unreachable.code))
+    report.close(codes.count(Unreachable.code))
     worst = max(codes, key=SEVERITY.index)
     if worst:
         raise invoke.Exit(code=worst)
@@ -79,14 +79,14 @@ def _prepare(call: invoke.Call, targets: Sequence[Target]) -> Work:
     return Work(call, options, own, loaded)
 
 
-def _report(work: Sequence[Work]) -> Report:
+def _report(work: Sequence[Work], hosts: int) -> Report:
     if any(item.options.json for item in work):
-        return JsonReport()
+        return JsonReport(hosts)
     if sys.stdout.isatty():
         from gpudock.live import LiveReport  # rich costs 60 ms
 
-        return LiveReport()
-    return Report()
+        return LiveReport(hosts)
+    return Report(hosts)
 
 
 def _run_on(target: Target, work: Sequence[Work], report: Report, stop: Event) -> int:

@@ -29,11 +29,14 @@ PACKAGES = (
 )
 
 KEY = """umask 022; new=$(mktemp -d); trap 'rm -rf "$new"' EXIT; export GNUPGHOME=$new
-curl -fsSL --retry 3 --max-time 60 "$1" -o "$new/key"
-gpg --batch --yes --dearmor -o "$new/keyring" "$new/key"
-gpg --batch --show-keys --with-colons "$new/keyring" | grep -q "^fpr:*$2:" || {
-  echo "the key at $1 is not the one expected ($2)"; exit 1; }
-install -m 0644 "$new/keyring" "$3\""""
+fingerprint=$1 keyring=$2; shift 2
+for address in "$@"; do
+  curl -fsSL --retry 2 --connect-timeout 10 --max-time 60 "$address" -o "$new/key" || continue
+  gpg --batch --yes --dearmor -o "$new/keyring" "$new/key"
+  gpg --batch --show-keys --with-colons "$new/keyring" | grep -q "^fpr:*$fingerprint:" || {
+    echo "the key at $address is not the one expected ($fingerprint)"; continue; }
+  exec install -m 0644 "$new/keyring" "$keyring"
+done; exit 1"""
 
 FINGERPRINTS = 'gpg --batch --show-keys --with-colons "$1" | sed -n "s/^fpr:*\\([0-9A-F]*\\):.*/\\1/p"'
 MODE = 'stat -c %a "$1"'
@@ -129,7 +132,7 @@ def plan_repository(settings: Settings, toolkit: Toolkit) -> list[Action]:
         actions.append(
             Run(
                 "fetch NVIDIA's key and check its fingerprint",
-                ("sh", "-ec", KEY, "sh", f"{REPOSITORY}/gpgkey", settings.toolkit.fingerprint, KEYRING),
+                ("sh", "-ec", KEY, "sh", settings.toolkit.fingerprint, KEYRING, *key_addresses(settings)),
                 environment=apt.environment(settings),
             )
         )
@@ -202,6 +205,11 @@ def plan_restart(settings: Settings, toolkit: Toolkit) -> list[Action]:
         else shell("reload Docker (containers go on running)", RELOAD_BY_HAND)
     )
     return [reload, shell("wait until Docker lists the nvidia runtime", LISTED)]
+
+
+def key_addresses(settings: Settings) -> list[str]:
+    """Where the key may come from; since its fingerprint is checked, a mirror is as good as NVIDIA."""
+    return [f"{base}/gpgkey" for base in dict.fromkeys([settings.mirrors.toolkit or REPOSITORY, REPOSITORY])]
 
 
 def render_source(settings: Settings, *, experimental: bool) -> str:
