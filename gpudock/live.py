@@ -22,12 +22,10 @@ class LiveReport(Report):
 
     def __init__(self, hosts: int = 1) -> None:
         super().__init__(hosts)
-        self.console = Console(highlight=False)  # honours NO_COLOR
-        self.live = Live(
-            console=self.console, get_renderable=self._rows, refresh_per_second=4, transient=True
-        )
         self._since: dict[str, float] = {}
         self._last: dict[str, str] = {}
+        self.console = Console(highlight=False)  # honours NO_COLOR
+        self.live = Live(console=self.console, get_renderable=self._rows, refresh_per_second=4, transient=True)
 
     def begin(self, host: str, step: str, action: Action) -> None:
         super().begin(host, step, action)

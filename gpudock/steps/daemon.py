@@ -50,6 +50,15 @@ def with_runtime(daemon: Mapping[str, Any], *, default: bool = False, cdi: bool 
     return merged
 
 
+def without_runtime(daemon: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings without NVIDIA's runtime, every other key as it was."""
+    runtimes = {name: value for name, value in (daemon.get("runtimes") or {}).items() if name != "nvidia"}
+    kept = {name: value for name, value in daemon.items() if name != "runtimes"}
+    if kept.get("default-runtime") == "nvidia":
+        del kept["default-runtime"]
+    return {**kept, "runtimes": runtimes} if runtimes else kept
+
+
 def render(daemon: Mapping[str, Any], before: str | None) -> str:
     """Write settings as text, indented as the file was before (four spaces where it was not)."""
     found = re.search(r"^\{\s*?\n([ \t]+)", before or "")

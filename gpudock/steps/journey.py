@@ -14,7 +14,7 @@ from gpudock.errors import ProblemsFound
 from gpudock.questions import Answers
 from gpudock.report import columns
 from gpudock.settings import Settings
-from gpudock.steps import jupyter, ssh, stack, toolkit
+from gpudock.steps import jupyter, removal, ssh, stack, toolkit
 from gpudock.steps.jupyter import Jupyter
 
 Steps = Sequence[Step[Any]]
@@ -66,9 +66,7 @@ def teardown() -> Command:
     @command(help={"volumes": "Take the named volumes away too: home, caches, SSH host keys.", "toolkit": "Uninstall the toolkit too."})
     def teardown(job: Job, volumes: bool = False, toolkit: bool = False) -> None:
         """Take stack, image and gpudock's files off the host; volumes, /opt/ai, engine and toolkit stay."""
-        from gpudock.steps import removal
-
-        job.converge(*removal.steps(volumes=volumes, toolkit=toolkit))
+        job.converge(*removal.steps(volumes=volumes, with_toolkit=toolkit))
 
     return teardown
 

@@ -12,10 +12,10 @@ from gpudock.steps import image, stack, toolkit
 from gpudock.steps.image import Image
 
 
-def steps(*, volumes: bool, toolkit: bool) -> tuple[Step[Any], ...]:
+def steps(*, volumes: bool, with_toolkit: bool) -> tuple[Step[Any], ...]:
     """The steps of `teardown`, in order."""
     ends = (stack.down_step(volumes=volumes), IMAGE, FILES)
-    return (*ends, UNINSTALL) if toolkit else ends
+    return (*ends, toolkit.UNINSTALL) if with_toolkit else ends
 
 
 def _plan_image(settings: Settings, facts: Image) -> list[Action]:
@@ -34,10 +34,5 @@ def _plan_files(settings: Settings, there: bool) -> list[Action]:
     return [remove("remove gpudock's files", settings.host.state)] if there else []
 
 
-def _plan_uninstall(settings: Settings, facts: toolkit.Toolkit) -> list[Action]:
-    return toolkit.plan_uninstall(settings, facts)
-
-
 IMAGE = Step("image.remove", "Remove the image.", image.questions, image.read, _plan_image)
 FILES = Step("host.clean", "Remove gpudock's files from the host.", _files_questions, _files_read, _plan_files)
-UNINSTALL = Step("toolkit.uninstall", "Take the toolkit away.", toolkit.questions, toolkit.read, _plan_uninstall)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from invoke.exceptions import Exit
 
-from gpudock.actions import Action, Run, Watch, Write, remove, shell
+from gpudock.actions import Action, Run, Watch, Write, shell
 from gpudock.command import Job, command, namespace
 from gpudock.settings import Settings
 from gpudock.converge import Blocked, Step
@@ -20,22 +20,28 @@ from gpudock.steps import compose, image, ports
 from gpudock.steps.image import Image
 from gpudock.steps.machine import Machine
 
+PROJECT = "com.docker.compose.project"
 INSPECT = """docker container inspect --format '{{json .}}' "$1" 2>&1"""
 
 
 @dataclass(frozen=True)
 class Container:
-    """The container on a host; `id` is empty where there is none. `others` are `name ports` of running ones."""
+    """The container on a host; `id` is empty where there is none.
+
+    `ours` tells that compose started it for this
+    stack; `volumes` are the stack's; `others` are `name ports` of all that run.
+    """
 
     image: Image
     compose: str | None
     id: str
     image_id: str
     configuration: str
-    project: str
     status: str
     health: str
     started: str
+    ours: bool
+    volumes: tuple[str, ...]
     others: tuple[str, ...]
     listeners: tuple[str, ...]
 
@@ -56,6 +62,7 @@ def questions(settings: Settings) -> Questions:
         **image.questions(settings),
         **ports.QUESTIONS,
         "stack.compose": file(compose.path(settings)),
+        "stack.volumes": ("docker", "volume", "ls", "-q", "--filter", f"label={PROJECT}={settings.stack.name}"),
         "stack.container": question(INSPECT, settings.stack.name),
     }
 
@@ -72,10 +79,11 @@ def read(settings: Settings, answers: Answers) -> Container:
         id=found.get("Id", ""),
         image_id=found.get("Image", ""),
         configuration=labels.get(compose.CONFIGURATION, ""),
-        project=labels.get("com.docker.compose.project", ""),
         status=state.get("Status", ""),
         health=(state.get("Health") or {}).get("Status", ""),
         started=state.get("StartedAt", ""),
+        ours=labels.get(PROJECT) == settings.stack.name,
+        volumes=tuple(answers["stack.volumes"].out.split()),
         others=tuple(answers["ports.containers"].out.splitlines()),
         listeners=tuple(answers["ports.listeners"].out.splitlines()),
     )
@@ -101,17 +109,18 @@ def plan(settings: Settings, container: Container) -> list[Action]:
 
 
 def down(settings: Settings, container: Container, *, volumes: bool = False) -> list[Action]:
-    """Take the container away; its volumes stay unless told otherwise."""
-    if container.compose is None:
-        return []
-    options = ("--volumes",) if volumes else ()
-    argv = (*_compose(settings, container), "down", "--remove-orphans", *options)
-    return [Run(f"take {settings.stack.name} down{' and its volumes away' if volumes else ''}", argv)]
-
-
-def forget(settings: Settings, container: Container) -> list[Action]:
-    """Remove the stack's files from the host."""
-    return [remove("remove the stack's files", compose.folder(settings))] if container.compose is not None else []
+    """Take the container away; its volumes stay unless told otherwise. One that is not ours is left alone."""
+    name = settings.stack.name
+    actions: list[Action] = []
+    if container.ours and container.compose is not None:
+        argv = (*_compose(settings, container), "down", "--remove-orphans")
+        actions.append(Run(f"take {name} down", argv))
+    elif container.ours:
+        actions.append(Run(f"take {name} down", ("docker", "rm", "--force", container.id)))
+    if volumes and container.volumes:
+        argv = ("docker", "volume", "rm", *container.volumes)
+        actions.append(Run(f"remove the volumes {', '.join(container.volumes)}", argv))
+    return actions
 
 
 def _compose(settings: Settings, container: Container) -> tuple[str, ...]:
@@ -163,7 +172,7 @@ def wait_healthy(host: Host, settings: Settings, line: Line) -> None:
 
 def _refuse_foreign(settings: Settings, container: Container) -> None:
     """A container of this name that compose did not start for us belongs to somebody."""
-    if container.id and container.project != settings.stack.name:
+    if container.id and not container.ours:
         raise Refused(
             f"A container named {settings.stack.name} is here already and is not gpudock's, so it is left alone. "
             "Choose another name (--set stack.name=…), or remove it yourself: docker rm -f " + settings.stack.name

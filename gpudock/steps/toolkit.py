@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gpudock.command import namespace, step_command
-from gpudock.actions import Action, Run, Write, shell
+from gpudock.actions import Action, Run, Write, remove, shell
 from gpudock.settings import Settings
 from gpudock.converge import Blocked, Step
 from gpudock.errors import Refused
@@ -44,6 +44,7 @@ ENTRIES = """grep -l -r -E '^[^#]*(libnvidia-container|nvidia-container-runtime|
   /etc/apt/sources.list.d --include='*.list' --include='*.sources' --include=sources.list 2>/dev/null; :"""
 VERSIONS = "dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n' \"$@\" 2>/dev/null; :"
 
+BACKUPS = "/var/backups/gpudock"  # outside gpudock's own folder, which teardown takes away
 BACKUP = 'mkdir -p -m 0755 "$2" && cp -p "$1" "$2/daemon.json.$(date -u +%Y%m%dT%H%M%SZ)"'
 
 # Reload is asynchronous, and a configuration that Docker refuses is only logged (facts/toolkit.md §3).
@@ -189,7 +190,7 @@ def plan_configure(settings: Settings, toolkit: Toolkit) -> list[Action]:
     )
     if toolkit.daemon is None:
         return [write]
-    return [shell("keep a copy of daemon.json", BACKUP, daemon.PATH, f"{settings.host.state}/backups"), write]
+    return [shell("keep a copy of daemon.json", BACKUP, daemon.PATH, BACKUPS), write]
 
 
 def plan_restart(settings: Settings, toolkit: Toolkit) -> list[Action]:
@@ -205,6 +206,25 @@ def plan_restart(settings: Settings, toolkit: Toolkit) -> list[Action]:
         else shell("reload Docker (containers go on running)", RELOAD_BY_HAND)
     )
     return [reload, shell("wait until Docker lists the nvidia runtime", LISTED)]
+
+
+def plan_uninstall(settings: Settings, toolkit: Toolkit) -> list[Action]:
+    """Take package, repository, key and runtime away; the rest of daemon.json stays.
+
+    Docker drops the runtime when it next starts: a reload does not take one away (facts/toolkit.md §3).
+    """
+    actions: list[Action] = []
+    before = daemon.parse(toolkit.daemon)
+    if "nvidia" in (before.get("runtimes") or {}):
+        text = daemon.render(daemon.without_runtime(before), toolkit.daemon)
+        actions.append(shell("keep a copy of daemon.json", BACKUP, daemon.PATH, BACKUPS))
+        actions.append(Write("take the nvidia runtime out of daemon.json", daemon.PATH, text, toolkit.daemon))
+    if toolkit.versions:
+        argv = ("apt-get", "remove", "-y", *toolkit.versions)
+        actions.append(Run("remove the toolkit's packages", argv, environment=apt.environment(settings)))
+    if toolkit.source is not None or toolkit.fingerprints:
+        actions.append(remove("remove NVIDIA's repository and key", SOURCE, KEYRING))
+    return actions
 
 
 def key_addresses(settings: Settings) -> list[str]:
@@ -285,6 +305,7 @@ RESTART = Step(
     plan_restart,
     skip,
 )
+UNINSTALL = Step("toolkit.uninstall", "Take the toolkit away, Docker's runtime with it.", questions, read, plan_uninstall)
 STEPS = (REPO, CHANNEL, PACKAGE, CONFIGURE, RESTART)
 ALL = step_command(*STEPS, name="install", summary="1. Install NVIDIA Container Toolkit: all five steps.")
-TASKS = namespace("toolkit", *STEPS, ALL)
+TASKS = namespace("toolkit", *STEPS, ALL, UNINSTALL)
