@@ -1,18 +1,22 @@
 """The table of contents: what each documented step is called here, and their order in `setup`."""
 
+from gpudock import development
 from gpudock.command import namespace
 from gpudock.steps import engine, image, journey, jupyter, ssh, stack, toolkit
 
 STEPS = (
-    engine.INSTALL,      # prerequisite
-    *toolkit.STEPS,      # 1.1 repository  1.2 channel  1.3 package  1.4 runtime  1.5 restart
-    image.BUILD,         # 2
-    stack.UP,            # 3.1, 3.2
-    ssh.START,           # 3.3
-    jupyter.PASSWORD,    # 4.2
-    jupyter.START,       # 4.3
+    engine.INSTALL,  # prerequisite
+    *toolkit.STEPS,  # 1.1 repository  1.2 channel  1.3 package  1.4 runtime  1.5 restart
+    image.BUILD,  # 2
+    stack.UP,  # 3.1, 3.2
+    ssh.START,  # 3.3
+    jupyter.PASSWORD,  # 4.2
+    jupyter.START,  # 4.3
 )
 
-ns = namespace("gpudock", journey.setup(STEPS), journey.plan(STEPS), journey.status(), journey.teardown(), journey.config)
+ns = namespace(
+    "gpudock", journey.setup(STEPS), journey.plan(STEPS), journey.status(), journey.teardown(), journey.config
+)
+ns.add_task(development.test)
 for part in (engine, toolkit, image, stack, ssh, jupyter):
     ns.add_collection(part.TASKS)

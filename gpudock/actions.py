@@ -35,9 +35,7 @@ class Action:
     def _check(self, done: Completed) -> None:
         if done.code == 0:
             return
-        raise ActionFailed(
-            self.why, output=done.output or f"exit code {done.code}", next_move=next_move(done.output)
-        )
+        raise ActionFailed(self.why, output=done.output or f"exit code {done.code}", next_move=next_move(done.output))
 
 
 @dataclass(frozen=True)

@@ -118,14 +118,9 @@ def open_socket(context: invoke.Context, command: str) -> socket.socket:
         session.exec_command(command)  # type: ignore[attr-defined]  # a paramiko Channel acts as a socket
         return session
     ours, theirs = socket.socketpair()
-    with theirs:
-        subprocess.Popen(
-            ["/bin/sh", "-c", command],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    argv = ["/bin/sh", "-c", command]
+    with os.fdopen(theirs.detach(), "r+b", buffering=0) as stream:
+        subprocess.Popen(argv, stdin=stream, stdout=stream, stderr=subprocess.DEVNULL, start_new_session=True)
     return ours
 
 

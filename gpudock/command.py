@@ -10,11 +10,11 @@ from typing import Any
 import invoke
 from invoke.parser import Argument
 
-from gpudock.settings import Settings
 from gpudock.converge import Convergence, Outcome, Step
 from gpudock.host import Host
 from gpudock.questions import ask
 from gpudock.report import Report
+from gpudock.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Job:
 Body = Callable[..., None]
 
 
-class Command(invoke.Task[None]):
+class Command(invoke.Task[Body]):
     """A task whose body is called with a Job and its own options.
 
     Two of them are the same only if they are one object: Invoke's own equality, by name and code, would drop
@@ -120,20 +120,20 @@ class Command(invoke.Task[None]):
         """Run the body for one host."""
         self.body(job, **own)
 
-    def __call__(self, context: invoke.Context, **arguments: Any) -> None:
+    def __call__(self, *positional: Any, **arguments: Any) -> None:
         """Run on one host; what an executor other than ours, or a user's own task, calls."""
         from gpudock.runner import Target, run  # it imports this module
 
-        run([Target.of(context)], [invoke.Call(self, kwargs=arguments)])
+        run([Target.of(positional[0])], [invoke.Call(self, kwargs=arguments)])
 
 
 def command(
-    name: str | None = None, help: Mapping[str, str] | None = None, **more: Any
-) -> Callable[[Body], Command]:  # noqa: A002
-    """Make a Command of a function: its first docstring line is the task's help, `help` that of its options."""
+    name: str | None = None, options: Mapping[str, str] | None = None, **more: Any
+) -> Callable[[Body], Command]:
+    """Make a Command of a function: its first docstring line is the task's help, `options` explains its own options."""
 
     def make(body: Body) -> Command:
-        return Command(body, name=name, help=dict(help or {}), auto_shortflags=False, **more)
+        return Command(body, name=name, help=dict(options or {}), auto_shortflags=False, **more)
 
     return make
 

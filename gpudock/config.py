@@ -48,13 +48,15 @@ def load(
 
     Raises SettingsError, whose message names file, line, key and what would be right.
     """
-    merged = layers.merge([
-        _file(root, "config/default.yml"),
-        _file(root, "config/local.yml"),
-        *_inventory_layers(root, host),
-        layers.from_environment(os.environ if environ is None else environ),
-        layers.from_overrides(overrides),
-    ])
+    merged = layers.merge(
+        [
+            _file(root, "config/default.yml"),
+            _file(root, "config/local.yml"),
+            *_inventory_layers(root, host),
+            layers.from_environment(os.environ if environ is None else environ),
+            layers.from_overrides(overrides),
+        ]
+    )
     merged = _with_preset(root, merged)
     settings = _convert(merged, Settings, merged)
     _check(settings, merged)
@@ -159,9 +161,14 @@ def _check(settings: Settings, merged: Layer) -> None:
     stacked = [("stack.ports", port) for port in settings.stack.ports]
     for name, port in [("ssh.port", settings.ssh.port), ("jupyter.port", settings.jupyter.port), *stacked]:
         if port in users:
-            raise SettingsError(f"{_origin(merged, name)}: {name}: port {port} is used twice; {users[port]} has it too.")
+            raise SettingsError(
+                f"{_origin(merged, name)}: {name}: port {port} is used twice; {users[port]} has it too."
+            )
         users[port] = name
-    for name, file in (("network.ca_bundle", settings.network.ca_bundle), ("jupyter.password_file", settings.jupyter.password_file)):
+    for name, file in (
+        ("network.ca_bundle", settings.network.ca_bundle),
+        ("jupyter.password_file", settings.jupyter.password_file),
+    ):
         if file and not Path(file).expanduser().is_file():
             raise SettingsError(f"{_origin(merged, name)}: {name}: there is no file {file}.")
 

@@ -13,10 +13,10 @@ from threading import Event
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from gpudock.actions import Action
-from gpudock.settings import Settings
 from gpudock.errors import GpudockError, NotConverged, Refused
 from gpudock.host import Host
 from gpudock.questions import Answers, Questions, ask
+from gpudock.settings import Settings
 
 F = TypeVar("F")
 Plan = Sequence[Action]

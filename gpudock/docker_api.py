@@ -53,12 +53,10 @@ class _Adapter(BaseHTTPAdapter):
         self.pool = _Pool(host, client)
         super().__init__()
 
-    def get_connection(self, url: str, proxies: Any = None) -> urllib3.HTTPConnectionPool:
+    def get_connection(self, url: str | bytes, proxies: Any = None) -> urllib3.HTTPConnectionPool:
         return self.pool
 
-    def get_connection_with_tls_context(
-        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> Any:
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
         return self.pool
 
     def request_url(self, request: Any, proxies: Any) -> str:

@@ -7,6 +7,7 @@ Stock Fabric goes through hosts one after the other and stops at the first error
 from __future__ import annotations
 
 import socket
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -28,7 +29,7 @@ _known_hosts_writing = Lock()
 class FleetExecutor(fabric.Executor):  # type: ignore[misc]
     """Runs the command line's tasks on all hosts, which may be `@group`, `all` or `gpu[01-16]`."""
 
-    def execute(self, *tasks: Any) -> dict[invoke.Task, Any]:
+    def execute(self, *tasks: Any) -> dict[Any, Any]:
         """Run the tasks in order on each host, hosts side by side."""
         calls = invoke.Executor.expand_calls(self, self.normalize(tasks))
         selector = self.core[0].args.hosts.value
@@ -52,7 +53,7 @@ class FleetExecutor(fabric.Executor):  # type: ignore[misc]
                 config=self.config.clone(),
                 connect_timeout=load(host=name).settings.fleet.connect_timeout,
             )
-            targets.append(Target(name, lambda connection=connection: connect(connection), name))
+            targets.append(Target(name, partial(connect, connection), name))
         return targets
 
 
@@ -73,14 +74,7 @@ def connect(connection: fabric.Connection) -> fabric.Connection:
             f"{name}: no key or password was accepted. Name the right user and key in ~/.ssh/config or with -i, "
             "load the key into the agent, or use --prompt-for-login-password."
         ) from None
-    except (
-        NoValidConnectionsError,
-        socket.timeout,
-        TimeoutError,
-        OSError,
-        EOFError,
-        paramiko.SSHException,
-    ) as error:
+    except (NoValidConnectionsError, TimeoutError, OSError, EOFError, paramiko.SSHException) as error:
         raise Unreachable(
             f"{name}: cannot be reached: {str(error) or type(error).__name__}. Check the name, that the machine is "
             "up and that sshd listens there."
@@ -106,9 +100,7 @@ class AcceptNew(paramiko.MissingHostKeyPolicy):
 def _trust(connection: fabric.Connection) -> None:
     """Check host keys as ssh_config says, here and on each gateway before it."""
     options = connection.ssh_config
-    files = [
-        Path(name).expanduser() for name in options.get("userknownhostsfile", "~/.ssh/known_hosts").split()
-    ]
+    files = [Path(name).expanduser() for name in options.get("userknownhostsfile", "~/.ssh/known_hosts").split()]
     for file in [Path("/etc/ssh/ssh_known_hosts"), *files]:
         if file.is_file():
             connection.client.load_system_host_keys(str(file))

@@ -6,6 +6,7 @@ The only place that touches Invoke's Context and Fabric's Connection; everything
 from __future__ import annotations
 
 import io
+import re
 import shlex
 import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,7 +31,7 @@ ENVIRONMENT = "unset DOCKER_HOST DOCKER_CONTEXT; export LC_ALL=C PATH=$PATH:/usr
 # The script itself comes on standard input, so that neither `ps` nor sudo's log ever shows what is in it.
 SCRIPT = 'eval "$(head -c {size})"'
 AS_ROOT = '[ "$(id -u)" = 0 ] && exec sh -c "$1"; exec sudo -n -- sh -c "$1"'
-AS_ROOT_WITH_PASSWORD = "exec sudo -S -k -p '' -- sh -c \"$1\""
+AS_ROOT_ASKED = "exec sudo -S -k -p '' -- sh -c \"$1\""
 
 # The size is checked because a connection that dies ends the input just as a whole file does.
 WRITE = """set -e; umask 077; mkdir -p -m 0755 "$(dirname "$1")"; new=$(mktemp "$1.XXXXXX"); trap 'rm -f "$new"' EXIT
@@ -118,15 +119,13 @@ class Host:
         done = self.context.run(command, pty=True, warn=True)
         return int(done.exited) if done else 1
 
-    def _as_root(
-        self, script: str, data: bytes | Iterable[bytes] = b"", on_line: Line | None = None
-    ) -> Completed:
+    def _as_root(self, script: str, data: bytes | Iterable[bytes] = b"", on_line: Line | None = None) -> Completed:
         script = ENVIRONMENT + script
         pieces = chain([self._head(script)], channel.chunks(data))
         return self._run(self._wrap(script), pieces, on_line)
 
     def _wrap(self, script: str) -> str:
-        wrapper = AS_ROOT if self.password is None else AS_ROOT_WITH_PASSWORD
+        wrapper = AS_ROOT if self.password is None else AS_ROOT_ASKED
         return shlex.join(["sh", "-c", wrapper, "sh", SCRIPT.format(size=len(script.encode()))])
 
     def _head(self, script: str) -> bytes:
@@ -136,7 +135,7 @@ class Host:
     def _learn_password(self, output: str) -> None:
         """Take the sudo password and try it once with nothing behind it, so that no data is read as a guess."""
         given = sudo_password(self.context, self.name)
-        if given is None or "password" not in output and "authentication" not in output:
+        if given is None or not re.search("password|authentication", output):
             raise SudoRefused(
                 f"{self.name}: cannot become root: {output.strip()}. Let this user use sudo, or give its password "
                 "with --prompt-for-sudo-password or in GPUDOCK_SUDO_PASSWORD."
@@ -155,9 +154,7 @@ class Host:
             output = _collect(running, on_line)
         except TimeoutError:
             running.stop()
-            raise Unreachable(
-                f"{self.name}: no sign of life for {self.silence:g} s; gave up waiting."
-            ) from None
+            raise Unreachable(f"{self.name}: no sign of life for {self.silence:g} s; gave up waiting.") from None
         except KeyboardInterrupt:
             running.stop()
             raise

@@ -36,9 +36,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(null|~|)$"), ["n", "~", ""])
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|false)$"), list("tf"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+\.[0-9]+$"), list("-+0123456789")
-)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+\.[0-9]+$"), list("-+0123456789"))
 
 
 def from_file(path: Path, shown: str) -> Layer:
@@ -60,7 +58,9 @@ def from_mapping(values: Mapping[str, Any], origin: str, within: Key = ()) -> La
     layer: dict[Key, Value] = {}
     for name, value in values.items():
         key = (*within, str(name))
-        layer.update(from_mapping(value, origin, key) if isinstance(value, dict) and value else {key: Value(value, origin)})
+        layer.update(
+            from_mapping(value, origin, key) if isinstance(value, dict) and value else {key: Value(value, origin)}
+        )
     return layer
 
 

@@ -59,9 +59,7 @@ class Answer:
         try:
             return json.loads(self.out)
         except ValueError as error:
-            raise CannotTell(
-                f"{shlex.join(self.argv)} did not print JSON ({error}): {self.out[:200]!r}"
-            ) from None
+            raise CannotTell(f"{shlex.join(self.argv)} did not print JSON ({error}): {self.out[:200]!r}") from None
 
 
 Answers = Mapping[str, Answer]

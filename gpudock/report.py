@@ -66,9 +66,7 @@ class Report:
             return
         count = Counter(outcome.status for outcome in self.outcomes)
         parts = [
-            f"{count[status]} {status}"
-            for status in ("changed", "planned", "ok", "skipped", "failed")
-            if count[status]
+            f"{count[status]} {status}" for status in ("changed", "planned", "ok", "skipped", "failed") if count[status]
         ]
         if unreachable:
             parts.append(f"{unreachable} of {self.hosts} hosts unreachable")
@@ -124,9 +122,7 @@ class JsonReport(Report):
         self._object(row)
 
     def say(self, host: str, step: str, facts: Mapping[str, Any], text: str) -> None:
-        self._object(
-            {"host": host, "step": step, "status": "ok", "actions": [], "facts": dict(facts), "seconds": 0.0}
-        )
+        self._object({"host": host, "step": step, "status": "ok", "actions": [], "facts": dict(facts), "seconds": 0.0})
 
     def close(self, unreachable: int) -> None:
         count = Counter(outcome.status for outcome in self.outcomes)

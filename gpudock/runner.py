@@ -139,10 +139,10 @@ def _interruptible(stop: Event) -> Iterator[None]:
         signal.signal(signal.SIGINT, former)
 
 
-class LocalExecutor(invoke.Executor):  # type: ignore[misc]
+class LocalExecutor(invoke.Executor):
     """What `inv` runs tasks with: one report and one exit code for the whole command line, on this machine."""
 
-    def execute(self, *tasks: Any) -> dict[invoke.Task, Any]:
+    def execute(self, *tasks: Any) -> dict[Any, Any]:
         """Run the command line's tasks on this machine."""
         calls = self.expand_calls(self.normalize(tasks))
         context = invoke.Context(config=self.config)

@@ -20,14 +20,14 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A part of the settings; a key it does not know is an error."""
 
 
-class Gpu(Section):
+class Gpu(Section, frozen=True):
     """Whether and how the container gets GPUs."""
 
     use: Literal["auto", "required", "off"]
     mode: Literal["auto", "runtime", "cdi", "gpus"]
 
 
-class Mirrors(Section):
+class Mirrors(Section, frozen=True):
     """The address of each layer's mirror; an empty one means the layer's own default."""
 
     apt: str = ""
@@ -38,7 +38,7 @@ class Mirrors(Section):
     registry: str = ""
 
 
-class Network(Section):
+class Network(Section, frozen=True):
     """Proxies and the CA bundle, for downloads on the host and in the build."""
 
     http_proxy: str
@@ -47,26 +47,26 @@ class Network(Section):
     ca_bundle: str
 
 
-class HostFolder(Section):
+class HostFolder(Section, frozen=True):
     """gpudock's own folder on each host."""
 
     state: Path
 
 
-class Apt(Section):
+class Apt(Section, frozen=True):
     """Patience with other package managers."""
 
     lock_timeout: Seconds
 
 
-class Engine(Section):
+class Engine(Section, frozen=True):
     """The Docker engine."""
 
     source: Literal["auto", "docker", "distribution"]
     add_user_to_group: bool
 
 
-class Toolkit(Section):
+class Toolkit(Section, frozen=True):
     """The NVIDIA Container Toolkit."""
 
     channel: Literal["stable", "experimental"]
@@ -76,7 +76,7 @@ class Toolkit(Section):
     set_as_default: bool
 
 
-class Image(Section):
+class Image(Section, frozen=True):
     """The image."""
 
     name: Reference
@@ -87,7 +87,7 @@ class Image(Section):
     groups: Annotated[tuple[Name, ...], Meta(min_length=1)]
 
 
-class Stack(Section):
+class Stack(Section, frozen=True):
     """The container."""
 
     name: Name
@@ -102,7 +102,7 @@ class Stack(Section):
     wait: Seconds
 
 
-class Ssh(Section):
+class Ssh(Section, frozen=True):
     """sshd in the container."""
 
     enabled: bool
@@ -111,7 +111,7 @@ class Ssh(Section):
     authorized_keys: Annotated[tuple[Text, ...], Meta(min_length=1)]
 
 
-class Jupyter(Section):
+class Jupyter(Section, frozen=True):
     """JupyterLab in the container."""
 
     enabled: bool
@@ -120,7 +120,7 @@ class Jupyter(Section):
     password_file: str
 
 
-class Fleet(Section):
+class Fleet(Section, frozen=True):
     """Many hosts at a time."""
 
     parallel: Annotated[int, Meta(ge=1, le=256)]
@@ -128,7 +128,7 @@ class Fleet(Section):
     command_timeout: Seconds
 
 
-class Settings(Section):
+class Settings(Section, frozen=True):
     """All settings of one host, complete."""
 
     gpu: Gpu

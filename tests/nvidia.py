@@ -42,7 +42,12 @@ class Repository:
     @property
     def overrides(self) -> list[str]:
         """The command line's settings that point the toolkit's steps at it."""
-        return ["--set", f"mirrors.toolkit={self.address}", "--set", f"toolkit.fingerprint={self.fingerprint}"]
+        return [
+            "--set",
+            f"mirrors.toolkit={self.address}",
+            "--set",
+            f"toolkit.fingerprint={self.fingerprint}",
+        ]
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -88,12 +93,18 @@ def _package(folder: Path, place: Path, package: str, version: str) -> None:
     tree = folder / "trees" / f"{package}_{version}"
     (tree / "DEBIAN").mkdir(parents=True)
     depends = ", ".join(f"{name} (= {version})" for name in DEPENDS[package])
-    control = f"Package: {package}\nVersion: {version}\nArchitecture: amd64\nMaintainer: stand-in <stand-in@example.com>\n"
+    control = (
+        f"Package: {package}\nVersion: {version}\nArchitecture: amd64\nMaintainer: stand-in <stand-in@example.com>\n"
+    )
     control += f"Depends: {depends}\n" if depends else ""
     (tree / "DEBIAN" / "control").write_text(control + "Description: stand-in\n")
     if package == BASE:
         ctk = f'#!/bin/sh\necho "NVIDIA Container Toolkit CLI version {version.split("-")[0]}"\n'
-        programs = {"nvidia-ctk": ctk, "nvidia-container-runtime": RUNTIME, "nvidia-container-runtime-hook": "#!/bin/sh\n"}
+        programs = {
+            "nvidia-ctk": ctk,
+            "nvidia-container-runtime": RUNTIME,
+            "nvidia-container-runtime-hook": "#!/bin/sh\n",
+        }
         for name, text in programs.items():
             program = tree / "usr/bin" / name
             program.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +124,9 @@ def _index(place: Path, home: Mapping[str, str]) -> None:
 
 
 def _run(argv: list[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-    done = subprocess.run(argv, env={**os.environ, **(environment or {})}, cwd=cwd, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        argv, env={**os.environ, **(environment or {})}, cwd=cwd, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{argv}: {done.stderr}")
     return done.stdout

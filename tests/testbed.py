@@ -102,7 +102,9 @@ class TestHost:
 
     def wait(self) -> None:
         """Wait until systemd and sshd are up."""
-        until(lambda: "running" in (said := self.sh("systemctl is-system-running; :", check=False)) or "degraded" in said)
+        until(
+            lambda: "running" in (said := self.sh("systemctl is-system-running; :", check=False)) or "degraded" in said
+        )
         until(lambda: ":22 " in self.sh("ss -Hltn", check=False))
 
     def remove(self) -> None:
@@ -133,7 +135,20 @@ def start(kind: str, key: Path, *options: str) -> TestHost:
     mounts = ["-v", f"{CA_BUNDLE}:{CA_BUNDLE}:ro"] if CA_BUNDLE.exists() else []
     command = ["sleep", "infinity"] if kind == "fresh" else []
     booting = [] if kind == "fresh" else [*BOOTING, "-p", "127.0.0.1::22"]
-    docker("run", "-d", "--name", name, "--hostname", kind, *CAPABLE, *booting, *mounts, *options, image(kind), *command)
+    docker(
+        "run",
+        "-d",
+        "--name",
+        name,
+        "--hostname",
+        kind,
+        *CAPABLE,
+        *booting,
+        *mounts,
+        *options,
+        image(kind),
+        *command,
+    )
     if kind == "fresh":
         return TestHost(name, 0, key)
     host = TestHost(name, _port(name), key)
@@ -142,7 +157,10 @@ def start(kind: str, key: Path, *options: str) -> TestHost:
     for user in host.users:
         home = f"$(getent passwd {user} | cut -d: -f6)"
         folder = f"{home}/.ssh"
-        host.sh(f"install -d -m 0700 -o {user} {folder}; cat >{folder}/authorized_keys; chown {user} {folder}/*", data=public)
+        host.sh(
+            f"install -d -m 0700 -o {user} {folder}; cat >{folder}/authorized_keys; chown {user} {folder}/*",
+            data=public,
+        )
     return host
 
 
@@ -183,7 +201,8 @@ def _bootstrap(release: str, packages: str, tag: str) -> None:
         raise RuntimeError("test hosts are made with mmdebstrap: apt-get install mmdebstrap")
     hooks = ["--customize-hook=rm -f $1/etc/hostname $1/etc/resolv.conf"]
     made = subprocess.Popen(
-        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", *hooks, release, "-"], stdout=subprocess.PIPE
+        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", *hooks, release, "-"],
+        stdout=subprocess.PIPE,
     )
     subprocess.run([client(), "import", "-", tag], stdin=made.stdout, check=True, capture_output=True)
     if made.wait():

@@ -17,7 +17,12 @@ until apt-get update "$@" >"$log" 2>&1; do
   sleep 5; waited=$((waited + 5))
 done; cat "$log\""""
 
-PATIENT = ("-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=20", "-o", "Acquire::https::Timeout=20")
+
+def _options(*settings: str) -> tuple[str, ...]:
+    return tuple(part for setting in settings for part in ("-o", setting))
+
+
+PATIENT = _options("Acquire::Retries=3", "Acquire::http::Timeout=20", "Acquire::https::Timeout=20")
 
 
 def environment(settings: Settings) -> Mapping[str, str]:
@@ -33,20 +38,13 @@ def environment(settings: Settings) -> Mapping[str, str]:
 
 def update(settings: Settings, why: str, source: str = "") -> Run:
     """Fetch package lists: all, or of one file under /etc/apt/sources.list.d, others' troubles left aside."""
-    only = (
-        (
-            "-o",
-            f"Dir::Etc::sourcelist={source}",
-            "-o",
-            "Dir::Etc::sourceparts=-",
-            "-o",
-            "APT::Get::List-Cleanup=0",
-        )
-        + ("-o", "APT::Update::Error-Mode=any")
-        if source
-        else ()
+    only = _options(
+        f"Dir::Etc::sourcelist={source}",
+        "Dir::Etc::sourceparts=-",
+        "APT::Get::List-Cleanup=0",
+        "APT::Update::Error-Mode=any",
     )
-    argv = ("sh", "-c", UPDATE, "sh", str(settings.apt.lock_timeout), *PATIENT, *only)
+    argv = ("sh", "-c", UPDATE, "sh", str(settings.apt.lock_timeout), *PATIENT, *(only if source else ()))
     return Run(why, argv, environment=environment(settings))
 
 

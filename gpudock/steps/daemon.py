@@ -30,9 +30,7 @@ def parse(text: str | None) -> dict[str, Any]:
             "it either), then run this again."
         ) from None
     if not isinstance(value, dict):
-        raise Refused(
-            f"{PATH} holds {type(value).__name__}, not an object, so it is left untouched. Mend it first."
-        )
+        raise Refused(f"{PATH} holds {type(value).__name__}, not an object, so it is left untouched. Mend it first.")
     return value
 
 

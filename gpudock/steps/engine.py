@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gpudock.command import namespace
 from gpudock.actions import Action, Run, Write, shell
-from gpudock.settings import Settings
+from gpudock.command import namespace
 from gpudock.converge import Blocked, Step
 from gpudock.errors import CannotTell, Refused
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
+from gpudock.settings import Settings
 from gpudock.steps import apt, machine
 from gpudock.steps.machine import Machine
 
@@ -41,8 +41,8 @@ CLIENTS = """for folder in $(echo "$PATH" | tr : ' '); do
   echo "$folder/docker $("$client" --version | sed 's/.*version \\([0-9.]*\\).*/\\1/')"
 done"""
 
-PLUGINS = """for plugin in /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker "$HOME/.docker"; do
-  ls "$plugin/cli-plugins" 2>/dev/null; done; :"""
+PLUGINS = """for folder in /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker \\
+  "$HOME/.docker"; do ls "$folder/cli-plugins" 2>/dev/null; done; :"""
 
 # Only a machine without an engine asks whether Docker's own repository answers.
 REPOSITORY = """command -v dockerd >/dev/null && exit 0
@@ -50,7 +50,8 @@ REPOSITORY = """command -v dockerd >/dev/null && exit 0
   download-file "$1" "$(mktemp -u)" >/dev/null 2>&1 && echo reachable"""
 
 READY = """tries=0; until docker info >/dev/null 2>&1; do
-  tries=$((tries + 1)); [ $tries -lt 60 ] || { docker info 2>&1 | tail -n 3; tail -n 20 /var/log/docker.log 2>/dev/null; exit 1; }
+  tries=$((tries + 1)); [ $tries -lt 60 ] || {
+    docker info 2>&1 | tail -n 3; tail -n 20 /var/log/docker.log 2>/dev/null; exit 1; }
   sleep 1; done"""
 
 START_BY_HAND = """if [ -x /etc/init.d/docker ]; then /etc/init.d/docker start
@@ -68,9 +69,7 @@ def questions(settings: Settings) -> Questions:
         "docker.enabled": question("systemctl is-enabled docker 2>/dev/null; :"),
         "docker.compose": question("command -v docker-compose; :"),
         "docker.group": question("getent group docker; :"),
-        "docker.repository": question(
-            REPOSITORY, f"{settings.mirrors.docker or DOCKER_REPOSITORY}/linux/debian/gpg"
-        ),
+        "docker.repository": question(REPOSITORY, f"{settings.mirrors.docker or DOCKER_REPOSITORY}/linux/debian/gpg"),
     }
 
 
@@ -106,13 +105,7 @@ def read(settings: Settings, answers: Answers) -> Engine:
     plugins = set(answers["docker.plugins"].out.split())
     client, builds = _client(answers["docker.clients"].out, "docker-buildx" in plugins)
     old_compose = answers["docker.compose"].out.strip()
-    compose = (
-        (client, "compose")
-        if "docker-compose" in plugins and client
-        else (old_compose,)
-        if old_compose
-        else ()
-    )
+    compose = (client, "compose") if "docker-compose" in plugins and client else (old_compose,) if old_compose else ()
     members = answers["docker.group"].out.strip().rpartition(":")[2]
     return Engine(
         machine=machine.read(answers),
@@ -144,9 +137,7 @@ def plan(settings: Settings, engine: Engine) -> list[Action]:
         actions.append(Run("have Docker started with the machine", ("systemctl", "enable", "docker")))
     user = engine.machine.user
     if settings.engine.add_user_to_group and user != "root" and user not in engine.members:
-        actions.append(
-            Run(f"let {user} use Docker (from the next login on)", ("usermod", "-aG", "docker", user))
-        )
+        actions.append(Run(f"let {user} use Docker (from the next login on)", ("usermod", "-aG", "docker", user)))
     return actions
 
 
@@ -194,22 +185,18 @@ def _install(settings: Settings, engine: Engine) -> list[Action]:
     return [
         *actions,
         apt.update(settings, "fetch the package lists"),
-        apt.install(
-            settings, f"install {', '.join(packages)} of {host.distribution} {host.version}", *packages
-        ),
+        apt.install(settings, f"install {', '.join(packages)} of {host.distribution} {host.version}", *packages),
     ]
 
 
 def _distribution_packages(engine: Engine) -> tuple[str, ...]:
     host = engine.machine
     if host.upstream == "ubuntu":
-        packages = UBUNTU
+        packages: tuple[str, ...] = UBUNTU
     else:
         packages = DEBIAN_12 if host.version in ("11", "12") else DEBIAN_13
     return (
-        packages
-        if not engine.installed
-        else tuple(name for name in packages if name not in ("docker.io", "iptables"))
+        packages if not engine.installed else tuple(name for name in packages if name not in ("docker.io", "iptables"))
     )
 
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from gpudock.command import Job, command, namespace
 from gpudock.actions import Action, Push, Run, Write, shell
-from gpudock.settings import Settings
+from gpudock.command import Job, command, namespace
 from gpudock.converge import Step
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
+from gpudock.settings import Settings
 from gpudock.steps import apt, engine
 from gpudock.steps.engine import Engine
 from gpudock.steps.machine import Machine
@@ -175,7 +175,11 @@ def _files() -> Iterator[Path]:
 
 def _secrets(settings: Settings, folder: str) -> list[Action]:
     """Files for build secrets: an address may hold a password, and a CA bundle has no place in a layer."""
-    texts = {"pypi_index": settings.mirrors.pypi, "apt_mirror": settings.mirrors.apt, "python_mirror": settings.mirrors.python}
+    texts = {
+        "pypi_index": settings.mirrors.pypi,
+        "apt_mirror": settings.mirrors.apt,
+        "python_mirror": settings.mirrors.python,
+    }
     if settings.network.ca_bundle:
         texts["ca"] = Path(settings.network.ca_bundle).expanduser().read_text()
     return [
@@ -199,7 +203,15 @@ def _base(settings: Settings, image: Image, folder: str) -> list[Action]:
             apt.install(settings, "install mmdebstrap, which makes a base where no registry answers", "mmdebstrap"),
         ]
     options = ["--mirror", settings.mirrors.apt] if settings.mirrors.apt else []
-    argv = (settings.image.base, reference, release(settings), tag, image.engine.client, f"{folder}/context", *options)
+    argv = (
+        settings.image.base,
+        reference,
+        release(settings),
+        tag,
+        image.engine.client,
+        f"{folder}/context",
+        *options,
+    )
     make = Run(f"get the base image {tag}", ("sh", "-ec", BASE, "sh", *argv), environment=apt.environment(settings))
     return [*actions, make]
 
@@ -211,7 +223,10 @@ def _build(settings: Settings, image: Image, folder: str, wanted: str) -> Action
     for name, value in arguments(settings, image.machine).items():
         argv += ["--build-arg", f"{name}={value}"]
     for name in proxies:
-        argv += ["--build-arg", name]  # its value comes from the environment: a proxy's address may hold a password
+        argv += [
+            "--build-arg",
+            name,
+        ]  # its value comes from the environment: a proxy's address may hold a password
     for name in _secret_ids(settings):
         argv += ["--secret", f"id={name},src={folder}/secrets/{name}"]
     argv.append(f"{folder}/context")

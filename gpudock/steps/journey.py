@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-
 from gpudock.actions import Action
 from gpudock.command import Command, Job, command
 from gpudock.config import Loaded, describe
@@ -36,7 +35,7 @@ def setup(steps: Steps) -> Command:
 def plan(steps: Steps) -> Command:
     """Make the task that shows what `setup` would do."""
 
-    @command(help={"check": "End with code 4 if there is anything to do."})
+    @command(options={"check": "End with code 4 if there is anything to do."})
     def plan(job: Job, check: bool = False) -> None:
         """Show what setup would do, files as a diff; touch nothing."""
         job.dry_run()
@@ -63,7 +62,12 @@ def status() -> Command:
 def teardown() -> Command:
     """Make the task that takes gpudock's things off a host."""
 
-    @command(help={"volumes": "Take the named volumes away too: home, caches, SSH host keys.", "toolkit": "Uninstall the toolkit too."})
+    @command(
+        help={
+            "volumes": "Take the named volumes away too: home, caches, SSH host keys.",
+            "toolkit": "Uninstall the toolkit too.",
+        }
+    )
     def teardown(job: Job, volumes: bool = False, toolkit: bool = False) -> None:
         """Take stack, image and gpudock's files off the host; volumes, /opt/ai, engine and toolkit stay."""
         job.converge(*removal.steps(volumes=volumes, with_toolkit=toolkit))
@@ -86,10 +90,18 @@ def overview(settings: Settings, kit: toolkit.Toolkit, lab: Jupyter, host: str) 
     return [
         ("system", f"{machine.distribution} {machine.version} {machine.architecture}"),
         ("driver", machine.driver or "none"),
-        ("engine", f"Docker {engine.version}, {' '.join(engine.compose) or 'no Compose'}" if engine.answers else "none answers"),
+        (
+            "engine",
+            f"Docker {engine.version}, {' '.join(engine.compose) or 'no Compose'}"
+            if engine.answers
+            else "none answers",
+        ),
         ("toolkit", kit.version or "none"),
         ("image", f"{settings.image.name}{age}" if container.image.id else "none"),
-        ("container", f"{container.status} ({container.health or 'no health check'})" if container.id else "none"),
+        (
+            "container",
+            f"{container.status} ({container.health or 'no health check'})" if container.id else "none",
+        ),
         ("ssh", "on" if "ssh" in lab.services.up else "off"),
         ("jupyter", "on" if "jupyter" in lab.services.up else "off"),
         ("address", jupyter.url(settings) if "jupyter" in lab.services.up else "-"),
@@ -129,6 +141,9 @@ def _no_plan(settings: Settings, facts: Any) -> list[Action]:
 
 
 _STATUS: Step[tuple[toolkit.Toolkit, Jupyter]] = Step(
-    "status", "", lambda settings: {**toolkit.questions(settings), **jupyter.questions(settings)}, _read_status, _no_plan
+    "status",
+    "",
+    lambda settings: {**toolkit.questions(settings), **jupyter.questions(settings)},
+    _read_status,
+    _no_plan,
 )
-

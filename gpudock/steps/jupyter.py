@@ -6,14 +6,14 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gpudock.command import Job, command, namespace
 from gpudock.actions import Action, Write, remove
-from gpudock.settings import Settings
+from gpudock.command import Job, command, namespace
 from gpudock.converge import Blocked, Step
 from gpudock.credentials import secret
 from gpudock.errors import UsageError
 from gpudock.questions import Answers, Questions, ask, file
 from gpudock.questions import shell as question
+from gpudock.settings import Settings
 from gpudock.steps import services
 from gpudock.steps.services import Services
 
@@ -60,7 +60,13 @@ def plan_password(settings: Settings, jupyter: Jupyter, ask: Ask) -> list[Action
     if jupyter.password_hash and matches(password, jupyter.password_hash):
         return []
     actions: list[Action] = [
-        Write("keep the hash of the password", password_path(settings), f"{hashed(password)}\n", mode=0o600, secret=True)
+        Write(
+            "keep the hash of the password",
+            password_path(settings),
+            f"{hashed(password)}\n",
+            mode=0o600,
+            secret=True,
+        )
     ]
     if jupyter.token:
         actions.append(remove("take the token away", token_path(settings)))
@@ -152,7 +158,12 @@ def password_step(ask: Callable[[Settings], str | None]) -> Step[Jupyter]:
     """The password's step, with the way to get one."""
     summary = "4.2 Set JupyterLab's password: asked, or from a file or GPUDOCK_JUPYTER_PASSWORD."
     return Step(
-        "jupyter.password", summary, questions, read, lambda settings, facts: plan_password(settings, facts, lambda: ask(settings)), skip
+        "jupyter.password",
+        summary,
+        questions,
+        read,
+        lambda settings, facts: plan_password(settings, facts, lambda: ask(settings)),
+        skip,
     )
 
 

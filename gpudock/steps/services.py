@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpudock.actions import Action, Run, Write, remove
-from gpudock.settings import Settings
 from gpudock.converge import Blocked
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
+from gpudock.settings import Settings
 from gpudock.steps import compose, stack
 from gpudock.steps.stack import Container
 
@@ -57,7 +57,10 @@ def start(settings: Settings, services: Services, name: str, *, changed: bool) -
     if name in services.wanted and name in services.up and not changed:
         return []
     switch = Write(f"switch {name} on", f"{files(settings)}/services/{name}", "on\n", None)
-    return [*([] if name in services.wanted else [switch]), _apply(settings, f"start {name} and wait until it listens")]
+    return [
+        *([] if name in services.wanted else [switch]),
+        _apply(settings, f"start {name} and wait until it listens"),
+    ]
 
 
 def stop(settings: Settings, services: Services, name: str) -> list[Action]:

@@ -6,12 +6,12 @@ import glob
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpudock.command import namespace
 from gpudock.actions import Action, Write
-from gpudock.settings import Settings
+from gpudock.command import namespace
 from gpudock.converge import Step
 from gpudock.errors import UsageError
 from gpudock.questions import Answers, Questions, file
+from gpudock.settings import Settings
 from gpudock.steps import services
 from gpudock.steps.services import Services
 

@@ -10,12 +10,12 @@ from invoke.exceptions import Exit
 
 from gpudock.actions import Action, Run, Watch, Write, shell
 from gpudock.command import Job, command, namespace
-from gpudock.settings import Settings
 from gpudock.converge import Blocked, Step
 from gpudock.errors import ActionFailed, Refused
 from gpudock.host import Host, Line
 from gpudock.questions import Answers, Questions, file
 from gpudock.questions import shell as question
+from gpudock.settings import Settings
 from gpudock.steps import compose, image, ports
 from gpudock.steps.image import Image
 from gpudock.steps.machine import Machine
@@ -62,7 +62,14 @@ def questions(settings: Settings) -> Questions:
         **image.questions(settings),
         **ports.QUESTIONS,
         "stack.compose": file(compose.path(settings)),
-        "stack.volumes": ("docker", "volume", "ls", "-q", "--filter", f"label={PROJECT}={settings.stack.name}"),
+        "stack.volumes": (
+            "docker",
+            "volume",
+            "ls",
+            "-q",
+            "--filter",
+            f"label={PROJECT}={settings.stack.name}",
+        ),
         "stack.container": question(INSPECT, settings.stack.name),
     }
 
@@ -131,7 +138,12 @@ def _up(settings: Settings, container: Container) -> list[Action]:
     again = " anew: its image or its settings changed" if container.id else ""
     argv = (*_compose(settings, container), "up", "-d", "--remove-orphans")
     return [
-        shell("make the folders it mounts", 'mkdir -p -- "$@"', f"{compose.folder(settings)}/container", *_mounted(settings)),
+        shell(
+            "make the folders it mounts",
+            'mkdir -p -- "$@"',
+            f"{compose.folder(settings)}/container",
+            *_mounted(settings),
+        ),
         Run(f"start {settings.stack.name}{again}", argv),
         _wait(settings),
     ]
@@ -209,13 +221,13 @@ def show(job: Job) -> None:
     job.say(text.rstrip("\n"), path=compose.path(job.settings), compose=text)
 
 
-@command(name="down", help={"volumes": "Take the named volumes away too: home, caches, SSH host keys."})
+@command(name="down", options={"volumes": "Take the named volumes away too: home, caches, SSH host keys."})
 def take_down(job: Job, volumes: bool = False) -> None:
     """Stop and remove the container; its volumes stay unless told otherwise."""
     job.converge(down_step(volumes=volumes))
 
 
-@command(help={"lines": "How many lines from the end.", "follow": "Go on printing until Ctrl-C."})
+@command(options={"lines": "How many lines from the end.", "follow": "Go on printing until Ctrl-C."})
 def logs(job: Job, lines: int = 100, follow: bool = False) -> None:
     """Show the container's log."""
     from gpudock import docker_api  # the SDK costs 300 ms
@@ -243,7 +255,13 @@ def enter(job: Job) -> None:
 
 def down_step(*, volumes: bool) -> Step[Container]:
     """The step that takes the stack down."""
-    return Step("stack.down", down.__doc__ or "", questions, read, lambda settings, facts: down(settings, facts, volumes=volumes))
+    return Step(
+        "stack.down",
+        down.__doc__ or "",
+        questions,
+        read,
+        lambda settings, facts: down(settings, facts, volumes=volumes),
+    )
 
 
 UP = Step("stack.up", "3.2 Start the container and wait until it is healthy.", questions, read, plan)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gpudock.command import namespace, step_command
 from gpudock.actions import Action, Run, Write, remove, shell
-from gpudock.settings import Settings
+from gpudock.command import namespace, step_command
 from gpudock.converge import Blocked, Step
 from gpudock.errors import Refused
 from gpudock.questions import Answers, Questions, file
 from gpudock.questions import shell as question
+from gpudock.settings import Settings
 from gpudock.steps import apt, daemon, engine
 from gpudock.steps.engine import Engine
 
@@ -71,9 +71,7 @@ class Toolkit:
     @property
     def experimental(self) -> bool:
         """Whether the experimental channel is switched on."""
-        return any(
-            "/experimental/" in line and not line.startswith("#") for line in (self.source or "").splitlines()
-        )
+        return any("/experimental/" in line and not line.startswith("#") for line in (self.source or "").splitlines())
 
     @property
     def version(self) -> str:
@@ -115,9 +113,7 @@ def skip(settings: Settings, toolkit: Toolkit) -> str | None:
     if toolkit.engine.machine.driver:
         return None if settings.gpu.use != "off" else "gpu.use is off"
     if settings.gpu.use == "required":
-        raise Refused(
-            "gpu.use is required, but no NVIDIA driver answers here. Install the driver, then try again."
-        )
+        raise Refused("gpu.use is required, but no NVIDIA driver answers here. Install the driver, then try again.")
     return "no NVIDIA driver here"
 
 
@@ -166,9 +162,7 @@ def plan_package(settings: Settings, toolkit: Toolkit) -> list[Action]:
     return [
         *apt.mend(settings, toolkit.engine.machine),
         apt.update(settings, "fetch NVIDIA's package lists", SOURCE),
-        apt.install(
-            settings, "install the NVIDIA Container Toolkit", *names, options=("--allow-downgrades",)
-        ),
+        apt.install(settings, "install the NVIDIA Container Toolkit", *names, options=("--allow-downgrades",)),
     ]
 
 
@@ -177,9 +171,7 @@ def plan_configure(settings: Settings, toolkit: Toolkit) -> list[Action]:
     if not toolkit.version:
         raise Blocked("toolkit.package", "The NVIDIA Container Toolkit is not installed.")
     before = daemon.parse(toolkit.daemon)
-    after = daemon.with_runtime(
-        before, default=settings.toolkit.set_as_default, cdi=settings.gpu.mode == "cdi"
-    )
+    after = daemon.with_runtime(before, default=settings.toolkit.set_as_default, cdi=settings.gpu.mode == "cdi")
     if after == before:
         return []
     write = Write(
@@ -237,12 +229,8 @@ def render_source(settings: Settings, *, experimental: bool) -> str:
 
     A mirror's copy still names nvidia.github.io (facts/toolkit.md §1), and apt itself expands $(ARCH).
     """
-    base = settings.mirrors.toolkit or REPOSITORY
-    lines = [
-        f"{'' if channel == 'stable' or experimental else '#'}deb [signed-by={KEYRING}] {base}/{channel}/deb/$(ARCH) /\n"
-        for channel in ("stable", "experimental")
-    ]
-    return "".join(lines)
+    line = f"deb [signed-by={KEYRING}] {settings.mirrors.toolkit or REPOSITORY}/{{channel}}/deb/$(ARCH) /\n"
+    return line.format(channel="stable") + ("" if experimental else "#") + line.format(channel="experimental")
 
 
 def _satisfied(settings: Settings, toolkit: Toolkit) -> bool:
@@ -275,14 +263,10 @@ def _aside(path: str) -> Action:
 def _need_apt(toolkit: Toolkit) -> None:
     host = toolkit.engine.machine
     if not host.apt:
-        raise Refused(
-            f"The toolkit's steps know apt (Debian, Ubuntu), not {host.distribution} {host.version}."
-        )
+        raise Refused(f"The toolkit's steps know apt (Debian, Ubuntu), not {host.distribution} {host.version}.")
 
 
-REPO = Step(
-    "toolkit.repo", "1.1 Add NVIDIA's key and package repository.", questions, read, plan_repository, skip
-)
+REPO = Step("toolkit.repo", "1.1 Add NVIDIA's key and package repository.", questions, read, plan_repository, skip)
 CHANNEL = Step(
     "toolkit.channel",
     "1.2 Switch the experimental channel as toolkit.channel says.",
@@ -291,12 +275,8 @@ CHANNEL = Step(
     plan_channel,
     skip,
 )
-PACKAGE = Step(
-    "toolkit.package", "1.3 Install the NVIDIA Container Toolkit.", questions, read, plan_package, skip
-)
-CONFIGURE = Step(
-    "toolkit.configure", "1.4 Have Docker know NVIDIA's runtime.", questions, read, plan_configure, skip
-)
+PACKAGE = Step("toolkit.package", "1.3 Install the NVIDIA Container Toolkit.", questions, read, plan_package, skip)
+CONFIGURE = Step("toolkit.configure", "1.4 Have Docker know NVIDIA's runtime.", questions, read, plan_configure, skip)
 RESTART = Step(
     "toolkit.restart",
     "1.5 Have Docker take the runtime up, by a reload.",
@@ -305,7 +285,9 @@ RESTART = Step(
     plan_restart,
     skip,
 )
-UNINSTALL = Step("toolkit.uninstall", "Take the toolkit away, Docker's runtime with it.", questions, read, plan_uninstall)
+UNINSTALL = Step(
+    "toolkit.uninstall", "Take the toolkit away, Docker's runtime with it.", questions, read, plan_uninstall
+)
 STEPS = (REPO, CHANNEL, PACKAGE, CONFIGURE, RESTART)
 ALL = step_command(*STEPS, name="install", summary="1. Install NVIDIA Container Toolkit: all five steps.")
 TASKS = namespace("toolkit", *STEPS, ALL, UNINSTALL)
