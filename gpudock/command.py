@@ -40,12 +40,7 @@ class Options:
     def arguments() -> list[Argument]:
         """Declare the shared options to Invoke's parser."""
         return [
-            Argument(
-                names=("set",),
-                kind=list,
-                default=[],
-                help="A setting, as section.key=value; can be repeated.",
-            ),
+            Argument(names=("set",), kind=list, default=[], help="A setting, as section.key=value; can be repeated."),
             Argument(names=("json",), kind=bool, default=False, help="Print one JSON object a line."),
             Argument(
                 names=("dry-run",),
@@ -55,10 +50,7 @@ class Options:
                 help="Only show what would change, files as a diff.",
             ),
             Argument(
-                names=("yes",),
-                kind=bool,
-                default=False,
-                help="Do what would stop running containers without asking.",
+                names=("yes",), kind=bool, default=False, help="Do what would stop running containers without asking."
             ),
         ]
 
@@ -99,6 +91,7 @@ class Job:
 
 
 Body = Callable[..., None]
+Maker = Callable[[Body], "Command"]
 
 
 class Command(invoke.Task[Body]):
@@ -120,16 +113,14 @@ class Command(invoke.Task[Body]):
         """Run the body for one host."""
         self.body(job, **own)
 
-    def __call__(self, *positional: Any, **arguments: Any) -> None:
+    def __call__(self, *positional: Any, **arguments: Any) -> None:  # type: ignore[override]
         """Run on one host; what an executor other than ours, or a user's own task, calls."""
         from gpudock.runner import Target, run  # it imports this module
 
         run([Target.of(positional[0])], [invoke.Call(self, kwargs=arguments)])
 
 
-def command(
-    name: str | None = None, options: Mapping[str, str] | None = None, **more: Any
-) -> Callable[[Body], Command]:
+def command(name: str | None = None, options: Mapping[str, str] | None = None, **more: Any) -> Maker:
     """Make a Command of a function: its first docstring line is the task's help, `options` explains its own options."""
 
     def make(body: Body) -> Command:

@@ -72,7 +72,4 @@ class LiveReport(Report):
         for host, since in list(self._since.items()):
             seconds = f"{time.monotonic() - since:.0f}s"
             head = f"{self._running[host]} … {seconds}"
-            yield (
-                Text("●", style="yellow"),
-                Text(f"{head}  {self._last[host]}"[:width], overflow="ellipsis"),
-            )
+            yield (Text("●", style="yellow"), Text(f"{head}  {self._last[host]}"[:width], overflow="ellipsis"))

@@ -42,12 +42,7 @@ class Repository:
     @property
     def overrides(self) -> list[str]:
         """The command line's settings that point the toolkit's steps at it."""
-        return [
-            "--set",
-            f"mirrors.toolkit={self.address}",
-            "--set",
-            f"toolkit.fingerprint={self.fingerprint}",
-        ]
+        return ["--set", f"mirrors.toolkit={self.address}", "--set", f"toolkit.fingerprint={self.fingerprint}"]
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

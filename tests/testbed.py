@@ -136,18 +136,7 @@ def start(kind: str, key: Path, *options: str) -> TestHost:
     command = ["sleep", "infinity"] if kind == "fresh" else []
     booting = [] if kind == "fresh" else [*BOOTING, "-p", "127.0.0.1::22"]
     docker(
-        "run",
-        "-d",
-        "--name",
-        name,
-        "--hostname",
-        kind,
-        *CAPABLE,
-        *booting,
-        *mounts,
-        *options,
-        image(kind),
-        *command,
+        "run", "-d", "--name", name, "--hostname", kind, *CAPABLE, *booting, *mounts, *options, image(kind), *command
     )
     if kind == "fresh":
         return TestHost(name, 0, key)

@@ -28,11 +28,7 @@ PATIENT = _options("Acquire::Retries=3", "Acquire::http::Timeout=20", "Acquire::
 def environment(settings: Settings) -> Mapping[str, str]:
     """The environment for tools that download: proxies, and no questions from packages."""
     network = settings.network
-    proxies = {
-        "http_proxy": network.http_proxy,
-        "https_proxy": network.https_proxy,
-        "no_proxy": network.no_proxy,
-    }
+    proxies = {"http_proxy": network.http_proxy, "https_proxy": network.https_proxy, "no_proxy": network.no_proxy}
     return {"DEBIAN_FRONTEND": "noninteractive", **{name: value for name, value in proxies.items() if value}}
 
 
@@ -52,17 +48,7 @@ def install(settings: Settings, why: str, *packages: str, options: tuple[str, ..
     """Install packages, as `name` or `name=version`, and wait for a lock as long as apt.lock_timeout says."""
     waiting = ("-o", f"DPkg::Lock::Timeout={settings.apt.lock_timeout}")
     keep = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
-    argv = (
-        "apt-get",
-        "install",
-        "-y",
-        "--no-install-recommends",
-        *waiting,
-        *keep,
-        *PATIENT,
-        *options,
-        *packages,
-    )
+    argv = ("apt-get", "install", "-y", "--no-install-recommends", *waiting, *keep, *PATIENT, *options, *packages)
     return Run(why, argv, environment=environment(settings))
 
 

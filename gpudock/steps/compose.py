@@ -51,11 +51,7 @@ def _document(settings: Settings, machine: Machine) -> dict[str, Any]:
         "container_name": settings.stack.name,
         "image": settings.image.name,
         "ports": [f"{settings.stack.bind_address}:{port}:{port}" for port in ports(settings)],
-        "volumes": [
-            *_named(service),
-            *settings.stack.volumes,
-            f"{folder(settings)}/container:/etc/gpudock:ro",
-        ],
+        "volumes": [*_named(service), *settings.stack.volumes, f"{folder(settings)}/container:/etc/gpudock:ro"],
         "restart": settings.stack.restart,
         "shm_size": settings.stack.shm_size,
         "environment": {**_mapping(service.get("environment")), **environment(settings, machine)},

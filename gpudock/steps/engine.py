@@ -21,13 +21,7 @@ KEYRING = "/etc/apt/keyrings/docker.asc"
 SOURCE = "/etc/apt/sources.list.d/docker.list"
 
 # https://docs.docker.com/engine/install/debian/ and …/ubuntu/
-DOCKER_PACKAGES = (
-    "docker-ce",
-    "docker-ce-cli",
-    "containerd.io",
-    "docker-buildx-plugin",
-    "docker-compose-plugin",
-)
+DOCKER_PACKAGES = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin")
 
 # What distributions call the engine, the client, buildx and compose; Debian 12 has neither buildx nor Compose v2.
 DEBIAN_12 = ("docker.io", "docker-compose", "iptables")
@@ -223,10 +217,6 @@ def _start(engine: Engine) -> list[Action]:
 
 
 INSTALL = Step(
-    "engine.install",
-    "Install Docker with Buildx and Compose, start it, let you use it.",
-    questions,
-    read,
-    plan,
+    "engine.install", "Install Docker with Buildx and Compose, start it, let you use it.", questions, read, plan
 )
 TASKS = namespace("engine", INSTALL)

@@ -203,15 +203,7 @@ def _base(settings: Settings, image: Image, folder: str) -> list[Action]:
             apt.install(settings, "install mmdebstrap, which makes a base where no registry answers", "mmdebstrap"),
         ]
     options = ["--mirror", settings.mirrors.apt] if settings.mirrors.apt else []
-    argv = (
-        settings.image.base,
-        reference,
-        release(settings),
-        tag,
-        image.engine.client,
-        f"{folder}/context",
-        *options,
-    )
+    argv = (settings.image.base, reference, release(settings), tag, image.engine.client, f"{folder}/context", *options)
     make = Run(f"get the base image {tag}", ("sh", "-ec", BASE, "sh", *argv), environment=apt.environment(settings))
     return [*actions, make]
 
@@ -223,10 +215,7 @@ def _build(settings: Settings, image: Image, folder: str, wanted: str) -> Action
     for name, value in arguments(settings, image.machine).items():
         argv += ["--build-arg", f"{name}={value}"]
     for name in proxies:
-        argv += [
-            "--build-arg",
-            name,
-        ]  # its value comes from the environment: a proxy's address may hold a password
+        argv += ["--build-arg", name]  # its value comes from the environment: a proxy's address may hold a password
     for name in _secret_ids(settings):
         argv += ["--secret", f"id={name},src={folder}/secrets/{name}"]
     argv.append(f"{folder}/context")

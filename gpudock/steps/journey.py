@@ -63,7 +63,7 @@ def teardown() -> Command:
     """Make the task that takes gpudock's things off a host."""
 
     @command(
-        help={
+        options={
             "volumes": "Take the named volumes away too: home, caches, SSH host keys.",
             "toolkit": "Uninstall the toolkit too.",
         }
@@ -98,10 +98,7 @@ def overview(settings: Settings, kit: toolkit.Toolkit, lab: Jupyter, host: str) 
         ),
         ("toolkit", kit.version or "none"),
         ("image", f"{settings.image.name}{age}" if container.image.id else "none"),
-        (
-            "container",
-            f"{container.status} ({container.health or 'no health check'})" if container.id else "none",
-        ),
+        ("container", f"{container.status} ({container.health or 'no health check'})" if container.id else "none"),
         ("ssh", "on" if "ssh" in lab.services.up else "off"),
         ("jupyter", "on" if "jupyter" in lab.services.up else "off"),
         ("address", jupyter.url(settings) if "jupyter" in lab.services.up else "-"),

@@ -61,11 +61,7 @@ def plan_password(settings: Settings, jupyter: Jupyter, ask: Ask) -> list[Action
         return []
     actions: list[Action] = [
         Write(
-            "keep the hash of the password",
-            password_path(settings),
-            f"{hashed(password)}\n",
-            mode=0o600,
-            secret=True,
+            "keep the hash of the password", password_path(settings), f"{hashed(password)}\n", mode=0o600, secret=True
         )
     ]
     if jupyter.token:

@@ -57,10 +57,7 @@ def start(settings: Settings, services: Services, name: str, *, changed: bool) -
     if name in services.wanted and name in services.up and not changed:
         return []
     switch = Write(f"switch {name} on", f"{files(settings)}/services/{name}", "on\n", None)
-    return [
-        *([] if name in services.wanted else [switch]),
-        _apply(settings, f"start {name} and wait until it listens"),
-    ]
+    return [*([] if name in services.wanted else [switch]), _apply(settings, f"start {name} and wait until it listens")]
 
 
 def stop(settings: Settings, services: Services, name: str) -> list[Action]:

@@ -62,14 +62,7 @@ def questions(settings: Settings) -> Questions:
         **image.questions(settings),
         **ports.QUESTIONS,
         "stack.compose": file(compose.path(settings)),
-        "stack.volumes": (
-            "docker",
-            "volume",
-            "ls",
-            "-q",
-            "--filter",
-            f"label={PROJECT}={settings.stack.name}",
-        ),
+        "stack.volumes": ("docker", "volume", "ls", "-q", "--filter", f"label={PROJECT}={settings.stack.name}"),
         "stack.container": question(INSPECT, settings.stack.name),
     }
 

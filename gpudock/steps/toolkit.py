@@ -175,10 +175,7 @@ def plan_configure(settings: Settings, toolkit: Toolkit) -> list[Action]:
     if after == before:
         return []
     write = Write(
-        "add the nvidia runtime to daemon.json",
-        daemon.PATH,
-        daemon.render(after, toolkit.daemon),
-        toolkit.daemon,
+        "add the nvidia runtime to daemon.json", daemon.PATH, daemon.render(after, toolkit.daemon), toolkit.daemon
     )
     if toolkit.daemon is None:
         return [write]
@@ -278,12 +275,7 @@ CHANNEL = Step(
 PACKAGE = Step("toolkit.package", "1.3 Install the NVIDIA Container Toolkit.", questions, read, plan_package, skip)
 CONFIGURE = Step("toolkit.configure", "1.4 Have Docker know NVIDIA's runtime.", questions, read, plan_configure, skip)
 RESTART = Step(
-    "toolkit.restart",
-    "1.5 Have Docker take the runtime up, by a reload.",
-    questions,
-    read,
-    plan_restart,
-    skip,
+    "toolkit.restart", "1.5 Have Docker take the runtime up, by a reload.", questions, read, plan_restart, skip
 )
 UNINSTALL = Step(
     "toolkit.uninstall", "Take the toolkit away, Docker's runtime with it.", questions, read, plan_uninstall
