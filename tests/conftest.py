@@ -1,0 +1,139 @@
+"""Fixtures for all tests: settings, test hosts made on demand, a clone of this checkout, programs run as users do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gpudock.config import ROOT, load
+from gpudock.settings import Settings
+from tests import nvidia, testbed
+from tests.testbed import TestHost
+
+Settle = Callable[..., Settings]
+Hosts = Callable[..., TestHost]
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a program came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def settle() -> Settle:
+    """Return a function that makes settings of the defaults and `section.key=value` overrides alone."""
+
+    def make(*overrides: str) -> Settings:
+        return load(overrides, environ={}, root=_clean_root()).settings
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a key pair that opens every test host; the public half lies beside it."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    made = Ed25519PrivateKey.generate()
+    path = tmp_path_factory.mktemp("key") / "id_ed25519"
+    openssh = serialization.PrivateFormat.OpenSSH
+    path.write_bytes(made.private_bytes(serialization.Encoding.PEM, openssh, serialization.NoEncryption()))
+    path.chmod(0o600)
+    public = made.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    path.with_suffix(".pub").write_bytes(public + b"\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """Need a Docker engine: skip with the reason without one, and fail in CI, where nothing is skipped."""
+    if reason := testbed.reachable():
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    testbed.remove_stale()
+
+
+@pytest.fixture(scope="module")
+def hosts(engine: None, key: Path) -> Iterator[Hosts]:
+    """Return a function that starts a test host of a kind; they are removed after the module."""
+    started: list[TestHost] = []
+
+    def start(kind: str = "trixie-docker", *options: str) -> TestHost:
+        started.append(testbed.start(kind, key, *options))
+        return started[-1]
+
+    yield start
+    for host in started:
+        host.remove()
+
+
+@pytest.fixture(scope="session")
+def repository(engine: None, tmp_path_factory: pytest.TempPathFactory) -> nvidia.Repository:
+    """Serve the stand-in for NVIDIA's package repository."""
+    return nvidia.serve(tmp_path_factory.mktemp("nvidia"))
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy what git knows of this checkout, changes included, to a folder with a space in its name."""
+    place = tmp_path_factory.mktemp("clone") / "a clone"
+    files = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, check=True,
+    )  # fmt: skip
+    for name in files.stdout.decode().split("\0"):
+        source = ROOT / name
+        if name and (source.is_file() or source.is_symlink()):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, place / name, follow_symlinks=False)
+    return place
+
+
+@pytest.fixture
+def fab(tmp_path: Path) -> Callable[..., Completed]:
+    """Return a function that runs `fab` on test hosts: fab({"gpu01": (host, "ops")}, "setup")."""
+
+    def run(
+        targets: dict[str, tuple[TestHost, str]], *words: str, environ: dict[str, str] | None = None, timeout: float = 900
+    ) -> Completed:
+        config = testbed.ssh_config(tmp_path / "config", [(name, *target) for name, target in targets.items()])
+        argv = [str(ROOT / "fab"), "-S", str(config), "-H", ",".join(targets), *words]
+        return program(argv, environ=environ, timeout=timeout)
+
+    return run
+
+
+def program(
+    argv: list[str], *, cwd: Path = ROOT, environ: dict[str, str] | None = None, timeout: float = 900
+) -> Completed:
+    """Run a program as a CI job would: no terminal, no standard input, the trusted certificates given."""
+    bundle = {"GPUDOCK_NETWORK__CA_BUNDLE": str(testbed.CA_BUNDLE)} if testbed.CA_BUNDLE.exists() else {}
+    done = subprocess.run(
+        argv,
+        cwd=cwd,
+        env={**os.environ, **bundle, "GPUDOCK_IMAGE__GROUPS": "[notebook]", **(environ or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Completed(done.returncode, done.stdout, done.stderr)
+
+
+def _clean_root() -> Path:
+    """A root without a local.yml: the operator's own settings must not decide a test."""
+    place = Path(os.environ.get("TMPDIR", "/tmp")) / f"gpudock-test-root-{os.getpid()}"
+    if not place.exists():
+        shutil.copytree(ROOT / "config", place / "config", ignore=shutil.ignore_patterns("local.yml"))
+    return place

@@ -1,0 +1,68 @@
+"""The host adapter on this machine: what holds here holds over SSH, which tests/hosts checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import invoke
+import pytest
+
+from gpudock.host import WRITE, Host
+
+
+@pytest.fixture
+def here() -> Host:
+    """This machine."""
+    return Host(invoke.Context(), "localhost")
+
+
+def test_a_file_is_written_with_mode_in_new_folders(here: Host, tmp_path: Path) -> None:
+    """Folders on the way are made, and content and mode are as asked."""
+    path = tmp_path / "new" / "file"
+    assert here.write(str(path), b"text\n", mode=0o600).code == 0
+    assert path.read_bytes() == b"text\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_arrives_in_part_is_not_put_in_place(here: Host, tmp_path: Path) -> None:
+    """When the connection dies half-way the former file stays, and nothing is left beside it."""
+    path = tmp_path / "file"
+    path.write_text("former")
+    done = here.do(["sh", "-c", WRITE, "sh", str(path), "1000", "0644", "root:root"], data=b"only a part")
+    assert done.code != 0
+    assert path.read_text() == "former"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_tree_replaces_the_former_one(here: Host, tmp_path: Path) -> None:
+    """Files that are no longer in the tree are gone, modes are kept, and nobody's name comes along."""
+    tree, target = tmp_path / "tree", tmp_path / "target"
+    tree.mkdir()
+    (tree / "script").write_text("#!/bin/sh\n")
+    (tree / "script").chmod(0o755)
+    target.mkdir()
+    (target / "stale").touch()
+    assert here.push(tree, str(target)).code == 0
+    assert [path.name for path in target.iterdir()] == ["script"]
+    assert (target / "script").stat().st_mode & 0o777 == 0o755
+
+
+def test_secrets_never_stand_in_an_argument(here: Host) -> None:
+    """Neither the script nor its environment can be seen in the process list while it runs."""
+    look = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"
+    done = here.do(["sh", "-c", look], environment={"PROXY": "http://me:geheim@proxy"})
+    assert "cmdline" in done.output
+    assert "geheim" not in done.output
+
+
+def test_lines_come_as_they_are_printed(here: Host) -> None:
+    """Both streams arrive line by line, and a carriage return ends a line as progress bars use it."""
+    lines: list[str] = []
+    done = here.do(["sh", "-c", "echo a; echo b >&2; printf '1%%\\r2%%'; exit 4"], on_line=lines.append)
+    assert (done.code, lines) == (4, ["a", "b", "1%", "2%"])
+
+
+def test_a_large_input_does_not_stand_still(here: Host) -> None:
+    """Megabytes go in while megabytes come out."""
+    done = here.do(["cat"], data=b"x" * 5_000_000)
+    assert len(done.output) == 5_000_000
