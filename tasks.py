@@ -18,5 +18,6 @@ ns = namespace(
     "gpudock", journey.setup(STEPS), journey.plan(STEPS), journey.status(), journey.teardown(), journey.config
 )
 ns.add_task(development.test)
+ns.add_task(development.schema)
 for part in (engine, toolkit, image, stack, ssh, jupyter):
     ns.add_collection(part.TASKS)

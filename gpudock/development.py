@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import shutil
 import sys
 import time
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import invoke
 
-from gpudock.config import ROOT
+from gpudock.config import ROOT, SCHEMAS
+from gpudock.config import schema as make_schema
 
 LOCK = ROOT / "requirements" / "dev.txt"
 STAMP = Path(sys.prefix) / "dev-lock"
@@ -54,3 +56,10 @@ def _install_tools(context: invoke.Context) -> None:
     else:
         context.run(f'"{sys.executable}" -m pip install --disable-pip-version-check {options}', in_stream=False)
     shutil.copy(LOCK, STAMP)
+
+
+@invoke.task(auto_shortflags=False)
+def schema(context: invoke.Context) -> None:
+    """Write the JSON Schemas in config/ anew from the settings' types, for editors."""
+    for name, kind in SCHEMAS.items():
+        (ROOT / "config" / name).write_text(json.dumps(make_schema(kind), indent=2) + "\n")

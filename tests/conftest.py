@@ -104,7 +104,10 @@ def fab(tmp_path: Path) -> Callable[..., Completed]:
     """Return a function that runs `fab` on test hosts: fab({"gpu01": (host, "ops")}, "setup")."""
 
     def run(
-        targets: dict[str, tuple[TestHost, str]], *words: str, environ: dict[str, str] | None = None, timeout: float = 900
+        targets: dict[str, tuple[TestHost, str]],
+        *words: str,
+        environ: dict[str, str] | None = None,
+        timeout: float = 900,
     ) -> Completed:
         config = testbed.ssh_config(tmp_path / "config", [(name, *target) for name, target in targets.items()])
         argv = [str(ROOT / "fab"), "-S", str(config), "-H", ",".join(targets), *words]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import invoke
@@ -50,9 +51,10 @@ def test_a_tree_replaces_the_former_one(here: Host, tmp_path: Path) -> None:
 def test_secrets_never_stand_in_an_argument(here: Host) -> None:
     """Neither the script nor its environment can be seen in the process list while it runs."""
     look = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"
-    done = here.do(["sh", "-c", look], environment={"PROXY": "http://me:geheim@proxy"})
+    secret = secrets.token_hex(8)
+    done = here.do(["sh", "-c", look], environment={"PROXY": f"http://me:{secret}@proxy"})
     assert "cmdline" in done.output
-    assert "geheim" not in done.output
+    assert secret not in done.output
 
 
 def test_lines_come_as_they_are_printed(here: Host) -> None:

@@ -20,7 +20,10 @@ def here() -> Host:
 
 def test_answers_keep_apart_output_errors_and_code(here: Host) -> None:
     """Each question's output, errors and exit code come back as they were, newlines and all."""
-    answers = ask(here, {"both": shell("echo out; echo err >&2; exit 3"), "none": ("true",), "lines": shell("printf '\\na\\n\\nb'")})
+    answers = ask(
+        here,
+        {"both": shell("echo out; echo err >&2; exit 3"), "none": ("true",), "lines": shell("printf '\\na\\n\\nb'")},
+    )
     assert (answers["both"].out, answers["both"].err, answers["both"].code) == ("out\n", "err\n", 3)
     assert (answers["none"].out, answers["none"].err, answers["none"].code) == ("", "", 0)
     assert answers["lines"].out == "\na\n\nb"

@@ -1,0 +1,349 @@
+"""Plans are pure: facts and settings in, the phrases of the actions out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gpudock.actions import Action, Run, Write
+from gpudock.converge import Blocked
+from gpudock.errors import Refused
+from gpudock.steps import compose, daemon, engine, image, jupyter, ports, services, stack, toolkit
+from gpudock.steps.engine import Engine
+from gpudock.steps.image import Image
+from gpudock.steps.jupyter import Jupyter
+from gpudock.steps.machine import Machine
+from gpudock.steps.services import Services
+from gpudock.steps.stack import Container
+from gpudock.steps.toolkit import PACKAGES, Toolkit
+from tests.conftest import Settle
+
+DEBIAN = Machine("debian", "", "13", "trixie", "amd64", True, "580.95.05", "ops", 1234, 1234, False, True)
+BARE = Engine(DEBIAN, False, "", "", "", False, (), False, (), False, {}, False, 0, False, False)
+ENGINE = Engine(
+    DEBIAN, True, "26.1.5", "", "/usr/bin/docker", True, ("/usr/bin/docker", "compose"), True, ("ops",), False,
+    {"runc": {}}, False, 2, False, False,
+)  # fmt: skip
+NO_TOOLKIT = Toolkit(ENGINE, True, (), "", None, (), {}, None)
+IMAGE = Image(ENGINE, "sha256:1", "", "2026-01-01T00:00:00Z", 1, True, True)
+CONTAINER = Container(IMAGE, None, "", "", "", "", "", "", False, (), (), ())
+
+
+def whys(plan: list[Action]) -> list[str]:
+    """The log lines of a plan."""
+    return [action.why for action in plan]
+
+
+def test_a_bare_debian_gets_the_distributions_engine(settle: Settle) -> None:
+    """Without Docker's repository in reach the distribution's packages are installed, started, opened to the user."""
+    assert whys(engine.plan(settle(), BARE)) == [
+        "fetch the package lists",
+        "install docker.io, docker-cli, docker-buildx, docker-compose, iptables of debian 13",
+        "start Docker, now and with the machine",
+        "wait until Docker answers",
+        "let ops use Docker (from the next login on)",
+    ]
+
+
+def test_dockers_own_repository_is_preferred_where_it_answers(settle: Settle) -> None:
+    """With Docker's repository in reach its packages come, by a signed source of their own."""
+    plan = engine.plan(settle(), replace(BARE, repository=True))
+    source = next(action for action in plan if isinstance(action, Write))
+    assert source.text == (
+        "deb [arch=amd64 signed-by=/etc/apt/keyrings/docker.asc] https://download.docker.com/linux/debian trixie stable\n"
+    )
+    assert "install Docker, Buildx and Compose" in whys(plan)
+
+
+def test_an_engine_as_wanted_plans_nothing(settle: Settle) -> None:
+    """A running engine that builds, composes and knows its user is left alone."""
+    assert engine.plan(settle(), ENGINE) == []
+
+
+def test_an_unknown_distribution_is_refused_before_anything(settle: Settle) -> None:
+    """Where apt is not, nothing is guessed."""
+    with pytest.raises(Refused, match="alpine"):
+        engine.plan(settle(), replace(BARE, machine=replace(DEBIAN, distribution="alpine")))
+
+
+def test_the_client_that_can_build_is_chosen() -> None:
+    """A newer client without buildx earlier on PATH is passed over."""
+    listing = "/usr/local/bin/docker 28.2.2\n/usr/bin/docker 20.10.24\n"
+    assert engine._client(listing, buildx=False) == ("/usr/bin/docker", True)
+    assert engine._client(listing, buildx=True) == ("/usr/local/bin/docker", True)
+    assert engine._client("/usr/local/bin/docker 28.2.2\n", buildx=False) == ("/usr/local/bin/docker", False)
+
+
+def test_the_repository_is_templated_never_downloaded(settle: Settle) -> None:
+    """Key by fingerprint, then NVIDIA's two lines with signed-by, experimental switched off."""
+    plan = toolkit.plan_repository(settle(), NO_TOOLKIT)
+    assert whys(plan) == ["fetch NVIDIA's key and check its fingerprint", "add NVIDIA's repository"]
+    assert isinstance(plan[1], Write)
+    signed = "deb [signed-by=/usr/share/keyrings/nvidia-container-toolkit-keyring.gpg] "
+    base = "https://nvidia.github.io/libnvidia-container"
+    assert plan[1].text == f"{signed}{base}/stable/deb/$(ARCH) /\n#{signed}{base}/experimental/deb/$(ARCH) /\n"
+
+
+def test_an_older_entry_for_the_same_repository_is_switched_off(settle: Settle) -> None:
+    """Two entries with different keys make apt refuse both, so the other one goes first, its file kept."""
+    plan = toolkit.plan_repository(
+        settle(), replace(NO_TOOLKIT, others=("/etc/apt/sources.list.d/nvidia-docker.list",))
+    )
+    assert isinstance(plan[0], Run)
+    assert plan[0].argv[:3] == ("sed", "-E", "-i.before-gpudock")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "expected"),
+    [("stable", False, 0), ("experimental", True, 0), ("experimental", False, 1), ("stable", True, 1)],
+)
+def test_the_channel_is_switched_only_where_it_differs(settle: Settle, wanted: str, there: bool, expected: int) -> None:
+    """Both ways, and not at all where it is right."""
+    facts = replace(NO_TOOLKIT, source=toolkit.render_source(settle(), experimental=there))
+    assert len(toolkit.plan_channel(settle(f"toolkit.channel={wanted}"), facts)) == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "installed", "expected"),
+    [
+        ("", "1.20.0-1", False),
+        ("", "1.19.1-1", False),
+        ("", "1.18.0-1", True),
+        ("1.19.1", "1.20.0-1", True),
+        ("1.20.0", "1.20.0-1", False),
+    ],
+)
+def test_a_version_below_the_security_floor_is_replaced(
+    settle: Settle, version: str, installed: str, expected: bool
+) -> None:
+    """Installed and safe stays; CVE-2026-24260 or another pin than asked for does not."""
+    facts = replace(NO_TOOLKIT, source="x", versions=dict.fromkeys(PACKAGES, installed))
+    plan = toolkit.plan_package(settle(f"toolkit.version='{version}'"), facts)
+    assert bool(plan) is expected
+    if version and expected:
+        assert isinstance(plan[-1], Run)
+        assert plan[-1].argv[-4:] == tuple(f"{name}={version}-1" for name in PACKAGES)
+
+
+def test_a_half_installed_toolkit_is_completed(settle: Settle) -> None:
+    """Three of the four packages are not the toolkit."""
+    facts = replace(NO_TOOLKIT, source="x", versions=dict.fromkeys(PACKAGES[:3], "1.20.0-1"))
+    assert toolkit.plan_package(settle(), facts)
+
+
+def test_daemon_json_keeps_every_other_key(settle: Settle) -> None:
+    """The runtime is added; order, indentation, siblings inside `features` and `runtimes` stay."""
+    before = '{\n  "debug": true,\n  "runtimes": {"kata": {"path": "kata"}},\n  "features": {"buildkit": true}\n}\n'
+    facts = replace(NO_TOOLKIT, versions=dict.fromkeys(PACKAGES, "1.20.0-1"), daemon=before)
+    plan = toolkit.plan_configure(settle("gpu.mode=cdi"), facts)
+    assert whys(plan) == ["keep a copy of daemon.json", "add the nvidia runtime to daemon.json"]
+    assert isinstance(plan[1], Write)
+    after = daemon.parse(plan[1].text)
+    assert list(after) == ["debug", "runtimes", "features"]
+    assert after["runtimes"] == {"kata": {"path": "kata"}, "nvidia": daemon.RUNTIME}
+    assert after["features"] == {"buildkit": True, "cdi": True}
+    assert plan[1].text.splitlines()[1].startswith('  "debug"')
+    assert toolkit.plan_configure(settle("gpu.mode=cdi"), replace(facts, daemon=plan[1].text)) == []
+
+
+@pytest.mark.parametrize("text", ['{"a": 1,}', '{"a": 1} garbage', "\ufeff{}", "[]"])
+def test_a_broken_daemon_json_is_refused_untouched(settle: Settle, text: str) -> None:
+    """What does not parse as one object is the owner's to mend."""
+    facts = replace(NO_TOOLKIT, versions=dict.fromkeys(PACKAGES, "1.20.0-1"), daemon=text)
+    with pytest.raises(Refused, match="untouched"):
+        toolkit.plan_configure(settle(), facts)
+
+
+@pytest.mark.parametrize("text", [None, "", "\n", '{"runtimes": null}'])
+def test_an_empty_daemon_json_is_filled(settle: Settle, text: str | None) -> None:
+    """No file, an empty one, and null runtimes are all fine to begin with."""
+    facts = replace(NO_TOOLKIT, versions=dict.fromkeys(PACKAGES, "1.20.0-1"), daemon=text)
+    plan = toolkit.plan_configure(settle(), facts)
+    assert isinstance(plan[-1], Write)
+    assert daemon.parse(plan[-1].text) == {"runtimes": {"nvidia": daemon.RUNTIME}}
+
+
+def test_docker_is_reloaded_not_restarted(settle: Settle) -> None:
+    """A reload takes the runtime up, so no container stops."""
+    facts = replace(NO_TOOLKIT, daemon='{"runtimes": {"nvidia": {}}}')
+    plan = toolkit.plan_restart(settle(), facts)
+    assert [action.argv for action in plan if isinstance(action, Run)][0] == ("systemctl", "reload", "docker")
+
+
+def test_steps_say_which_one_they_wait_for(settle: Settle) -> None:
+    """A step that needs another one names it instead of guessing."""
+    for plan, by in [
+        (toolkit.plan_package, "toolkit.repo"), (toolkit.plan_channel, "toolkit.repo"),
+        (toolkit.plan_configure, "toolkit.package"), (toolkit.plan_restart, "toolkit.configure"),
+    ]:  # fmt: skip
+        with pytest.raises(Blocked) as caught:
+            plan(settle(), NO_TOOLKIT)
+        assert caught.value.by == by
+    with pytest.raises(Blocked):
+        image.plan(settle(), replace(IMAGE, engine=BARE))
+    with pytest.raises(Blocked):
+        stack.plan(settle(), replace(CONTAINER, image=replace(IMAGE, id="")))
+
+
+def test_setup_leaves_the_toolkit_out_without_a_gpu(settle: Settle) -> None:
+    """No driver: skipped with the reason, or refused where a GPU is required."""
+    facts = replace(NO_TOOLKIT, engine=replace(ENGINE, machine=replace(DEBIAN, driver="")))
+    assert toolkit.skip(settle(), facts) == "no NVIDIA driver here"
+    assert toolkit.skip(settle(), NO_TOOLKIT) is None
+    assert toolkit.skip(settle("gpu.use=off"), NO_TOOLKIT) == "gpu.use is off"
+    with pytest.raises(Refused):
+        toolkit.skip(settle("gpu.use=required"), facts)
+
+
+def test_the_image_is_built_only_when_its_inputs_change(settle: Settle) -> None:
+    """The label's hash decides; a changed package group or Python changes it."""
+    current = replace(IMAGE, inputs=image.inputs(settle(), DEBIAN))
+    assert image.plan(settle(), current) == []
+    for override in ("image.groups=[notebook]", "image.python='3.13'", "image.environment=other"):
+        assert whys(image.plan(settle(override), current))[-1] == "build the image cuda_container_chatbot"
+
+
+def test_no_secret_of_the_build_stands_in_an_argument(settle: Settle) -> None:
+    """Addresses with passwords go by files and environment, never by argv."""
+    wanted = settle("mirrors.pypi=https://me:geheim@pypi", "network.https_proxy=http://me:geheim@proxy")
+    for action in image.plan(wanted, IMAGE):
+        assert "geheim" not in str(action.describe())
+
+
+def test_the_gpu_groups_come_with_a_gpu(settle: Settle) -> None:
+    """Without a GPU no package brings CUDA along."""
+    assert image.groups(settle(), DEBIAN) == ("notebook", "app", "torch", "llm")
+    assert image.groups(settle(), replace(DEBIAN, driver="")) == ("notebook", "app")
+
+
+def test_a_registry_mirror_prefixes_the_reference(settle: Settle) -> None:
+    """Official images get the library/ that a mirror's prefix form wants."""
+    wanted = settle("mirrors.registry=m.example.com/docker.io")
+    assert image.registry_reference(wanted, gpu=True) == "m.example.com/docker.io/nvidia/cuda:13.0.3-base-ubuntu24.04"
+    assert image.registry_reference(wanted, gpu=False) == "m.example.com/docker.io/library/debian:12-slim"
+
+
+def service_of(settings: Any, machine: Machine) -> dict[str, Any]:
+    """The rendered service."""
+    import yaml
+
+    document = yaml.safe_load(compose.render(settings, machine))
+    service: dict[str, Any] = document["services"][settings.stack.name]
+    return service
+
+
+def test_the_compose_file_is_safe_and_sound(settle: Settle) -> None:
+    """Loopback only, an init, shared memory, the operator's ids, GPUs by the runtime, never privileged."""
+    service = service_of(settle(), DEBIAN)
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert service["init"] is True
+    assert service["shm_size"] == "16gb"
+    assert (service["environment"]["GPUDOCK_USER"], service["environment"]["GPUDOCK_UID"]) == ("ops", "1234")
+    assert service["runtime"] == "nvidia"
+    assert "privileged" not in service
+    assert "/opt/ai:/opt/ai" in service["volumes"]
+    assert "/var/lib/gpudock/cuda_container_chatbot/container:/etc/gpudock:ro" in service["volumes"]
+
+
+@pytest.mark.parametrize(("mode", "key"), [("runtime", "runtime"), ("cdi", "devices"), ("gpus", "deploy")])
+def test_each_gpu_mode_has_its_form(settle: Settle, mode: str, key: str) -> None:
+    """The mode's file is merged in, and no other's."""
+    service = service_of(settle(f"gpu.mode={mode}"), DEBIAN)
+    assert {"runtime", "devices", "deploy"} & set(service) == {key}
+    assert not {"runtime", "devices", "deploy"} & set(
+        service_of(settle(f"gpu.mode={mode}"), replace(DEBIAN, driver=""))
+    )
+
+
+def test_dollars_reach_the_container_as_they_are(settle: Settle) -> None:
+    """Compose must not take a value's $ for a variable."""
+    assert service_of(settle("stack.environment={A: 'x$y'}"), DEBIAN)["environment"]["A"] == "x$$y"
+
+
+def test_the_stack_is_started_once(settle: Settle) -> None:
+    """A running, healthy container of this file and image is left alone; another image starts it anew."""
+    settings = settle()
+    assert whys(stack.plan(settings, CONTAINER)) == [
+        "write the compose file", "make the folders it mounts", "start cuda_container_chatbot", "wait until it is healthy",
+    ]  # fmt: skip
+    current = replace(
+        CONTAINER, compose=compose.render(settings, DEBIAN), id="1", image_id="sha256:1", status="running",
+        health="healthy", configuration=compose.configuration(settings, DEBIAN), ours=True,
+    )  # fmt: skip
+    assert stack.plan(settings, current) == []
+    assert whys(stack.plan(settings, replace(current, health="starting"))) == ["wait until it is healthy"]
+    assert "anew" in whys(stack.plan(settings, replace(current, image_id="sha256:0")))[1]
+
+
+def test_a_foreign_container_of_the_name_is_left_alone(settle: Settle) -> None:
+    """Nothing that compose did not start for this stack is replaced, stopped or removed."""
+    foreign = replace(CONTAINER, id="1", status="running", ours=False)
+    with pytest.raises(Refused, match="is not gpudock's"):
+        stack.plan(settle(), foreign)
+    assert stack.down(settle(), foreign, volumes=True) == []
+
+
+@pytest.mark.parametrize(
+    ("others", "listeners", "said"),
+    [
+        (("web 127.0.0.1:8888->80/tcp",), (), "the container web"),
+        ((), ('LISTEN 0 5 0.0.0.0:8888 0.0.0.0:* users:(("python3",pid=71,fd=3))',), "the process python3 (pid=71)"),
+        ((), ("LISTEN 0 5 [::]:8888 [::]:*",), "another process"),
+    ],
+)
+def test_a_taken_port_names_its_holder(
+    settle: Settle, others: tuple[str, ...], listeners: tuple[str, ...], said: str
+) -> None:
+    """By container name, or by process and id."""
+    with pytest.raises(Refused, match="Port 8888 is taken by") as caught:
+        stack.plan(settle(), replace(CONTAINER, others=others, listeners=listeners))
+    assert said in str(caught.value)
+
+
+def test_its_own_port_is_not_taken() -> None:
+    """A container that is started anew holds its own ports."""
+    assert ports.holder_of(8888, "me", ("me 127.0.0.1:8888->8888/tcp",), ("LISTEN 0 5 127.0.0.1:8888 0.0.0.0:*",)) == ""
+
+
+RUNNING = Services(replace(CONTAINER, id="1", status="running", ours=True), (), ())
+
+
+def test_services_are_switched_on_once_and_off_once(settle: Settle) -> None:
+    """On and up: nothing to do. On and down: started again. Off: its switch goes, then it is stopped."""
+    on = replace(RUNNING, wanted=("ssh",), up=("ssh",))
+    assert whys(services.start(settle(), RUNNING, "ssh", changed=False)) == [
+        "switch ssh on",
+        "start ssh and wait until it listens",
+    ]
+    assert services.start(settle(), on, "ssh", changed=False) == []
+    assert whys(services.start(settle(), replace(on, up=()), "ssh", changed=False)) == [
+        "start ssh and wait until it listens"
+    ]
+    assert whys(services.stop(settle(), on, "ssh")) == ["switch ssh off", "stop ssh"]
+    assert services.stop(settle(), RUNNING, "ssh") == []
+
+
+def test_the_password_is_kept_only_as_its_hash(settle: Settle) -> None:
+    """The written text verifies, holds no password, and the same password again changes nothing."""
+    plan = jupyter.plan_password(settle(), Jupyter(RUNNING, None, True), lambda: "geheim")
+    write = plan[0]
+    assert isinstance(write, Write)
+    assert write.text.startswith("argon2:$argon2id$")
+    assert write.mode == 0o600
+    assert "geheim" not in write.text + str(write.describe()) + repr(write)
+    assert whys(plan)[1] == "take the token away"
+    known = Jupyter(RUNNING, write.text, False)
+    assert jupyter.plan_password(settle(), known, lambda: "geheim") == []
+    assert jupyter.plan_password(settle(), known, lambda: "other")
+
+
+def test_jupyter_never_runs_open(settle: Settle) -> None:
+    """Without a password a token is made, before the start."""
+    assert (
+        whys(jupyter.plan_start(settle(), Jupyter(RUNNING, None, False)))[0] == "make a token, as no password is given"
+    )
+    assert whys(jupyter.plan_password(settle(), Jupyter(RUNNING, None, False), lambda: None)) == [
+        "make a token, as no password is given"
+    ]
