@@ -148,7 +148,7 @@ def arguments(settings: Settings, machine: Machine) -> Mapping[str, str]:
         "BASE": base_tag(settings, gpu=wants_gpu(settings, machine)),
         "PYTHON": settings.image.python,
         "ENVIRONMENT": settings.image.environment,
-        "GROUPS": " ".join(groups(settings, machine)),
+        "PACKAGE_GROUPS": " ".join(groups(settings, machine)),
     }
 
 
