@@ -38,10 +38,19 @@ WITH_ENGINE = "FROM {base}\nRUN apt-get update && apt-get install -y --no-instal
 CAPABLE = (
     *("--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--device-cgroup-rule=a *:* rwm"),
     *("--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined"),
-    *("--security-opt", "apparmor=unconfined", "-v", "/var/lib/docker", "-v", "/var/lib/containerd"),
+    *(
+        "--security-opt",
+        "apparmor=unconfined",
+        "-v",
+        "/var/lib/docker",
+        "-v",
+        "/var/lib/containerd",
+        "-v",
+        "/sys/fs/cgroup:/sys/fs/cgroup",
+    ),
 )
 BOOTING = (
-    *("-t", "-v", "/sys/fs/cgroup:/sys/fs/cgroup", "--tmpfs", "/run", "--tmpfs", "/tmp:exec"),
+    *("-t", "--tmpfs", "/run", "--tmpfs", "/tmp:exec"),
     *("-e", "container=docker", "-e", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"),
 )
 

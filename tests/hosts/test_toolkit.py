@@ -24,7 +24,9 @@ def gpu_host(hosts: Hosts) -> Iterator[TestHost]:
     host.write("/etc/docker/daemon.json", DAEMON)
     host.write("/usr/bin/nvidia-smi", nvidia.SMI)
     host.sh("chmod +x /usr/bin/nvidia-smi; systemctl reload docker")
-    host.sh("mkdir -p /t/bin && cp /bin/sleep /t/bin/ && ldd /bin/sleep | grep -o '/lib[^ ]*' | xargs -I{} cp --parents {} /t")
+    host.sh(
+        "mkdir -p /t/bin && cp /bin/sleep /t/bin/ && ldd /bin/sleep | grep -o '/lib[^ ]*' | xargs -I{} cp --parents {} /t"
+    )
     host.sh("tar -C /t -c . | docker import - other && docker run -d --name other --restart=no other /bin/sleep 3600")
     yield host
 
@@ -60,7 +62,13 @@ def test_the_newest_safe_version_is_installed(gpu_host: TestHost) -> None:
 def test_a_pin_goes_up_and_down(gpu_host: TestHost, fab: Fab, repository: Repository) -> None:
     """Another version is installed with its libraries at the same version, older ones too."""
     for version in ("1.19.1", "1.20.0"):
-        done = fab({"gpu01": (gpu_host, "ops")}, "toolkit.package", "--set", f"toolkit.version={version}", *repository.overrides)
+        done = fab(
+            {"gpu01": (gpu_host, "ops")},
+            "toolkit.package",
+            "--set",
+            f"toolkit.version={version}",
+            *repository.overrides,
+        )
         assert done.code == 0, done.err
         assert f"{version}-1" in gpu_host.sh("dpkg-query -W -f '${Version}' libnvidia-container1")
 
@@ -87,7 +95,9 @@ def test_a_wrong_key_is_not_trusted(gpu_host: TestHost, fab: Fab, repository: Re
 def test_a_mirror_that_is_down_says_so(gpu_host: TestHost, fab: Fab, repository: Repository) -> None:
     """An address nobody listens at gives one paragraph with the next move, and what was there stays."""
     overrides = ["--set", "mirrors.toolkit=http://127.0.0.1:9", *repository.overrides[2:]]
-    done = fab({"gpu01": (gpu_host, "ops")}, "toolkit.repo", "toolkit.package", "--set", "toolkit.version=1.19.1", *overrides)
+    done = fab(
+        {"gpu01": (gpu_host, "ops")}, "toolkit.repo", "toolkit.package", "--set", "toolkit.version=1.19.1", *overrides
+    )
     assert done.code == 1
     assert "mirror" in done.err
     assert "Traceback" not in done.err
@@ -122,5 +132,7 @@ def test_uninstall_gives_back_the_former_state(gpu_host: TestHost, fab: Fab) -> 
     done = fab({"gpu01": (gpu_host, "ops")}, "toolkit.uninstall")
     assert done.code == 0, done.err
     assert gpu_host.read("/etc/docker/daemon.json") == DAEMON
-    assert "nvidia" not in gpu_host.sh("dpkg-query -W -f '${Package} ${db:Status-Status}\\n' | grep ' installed' | grep nvidia; ls /etc/apt/sources.list.d; :")
+    assert "nvidia" not in gpu_host.sh(
+        "dpkg-query -W -f '${Package} ${db:Status-Status}\\n' | grep ' installed' | grep nvidia; ls /etc/apt/sources.list.d; :"
+    )
     assert "true" in started(gpu_host, "other")
