@@ -8,7 +8,7 @@ from gpudock.actions import Action, remove
 from gpudock.converge import Step
 from gpudock.questions import Answers, Questions, shell
 from gpudock.settings import Settings
-from gpudock.steps import image, stack, toolkit
+from gpudock.steps import engine, image, stack, toolkit
 from gpudock.steps.image import Image
 
 
@@ -19,6 +19,7 @@ def steps(*, volumes: bool, with_toolkit: bool) -> tuple[Step[Any], ...]:
 
 
 def _plan_image(settings: Settings, facts: Image) -> list[Action]:
+    engine.need(facts.engine)
     return image.forget(settings) if facts.id else []
 
 

@@ -13,7 +13,7 @@ from gpudock.converge import Blocked
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import compose, stack
+from gpudock.steps import compose, engine, stack
 from gpudock.steps.stack import Container
 
 
@@ -52,6 +52,7 @@ def read(settings: Settings, answers: Answers) -> Services:
 
 def start(settings: Settings, services: Services, name: str, *, changed: bool) -> list[Action]:
     """Switch a service on, or have it take up files that have `changed`. Raises Blocked without a container."""
+    engine.need(services.container.image.engine)
     if not services.container.running:
         raise Blocked("stack.up", f"The container {settings.stack.name} does not run.")
     if name in services.wanted and name in services.up and not changed:
@@ -62,6 +63,7 @@ def start(settings: Settings, services: Services, name: str, *, changed: bool) -
 
 def stop(settings: Settings, services: Services, name: str) -> list[Action]:
     """Switch a service off; it stays off until it is started again."""
+    engine.need(services.container.image.engine)
     actions: list[Action] = []
     if name in services.wanted:
         actions.append(remove(f"switch {name} off", f"{files(settings)}/services/{name}"))

@@ -16,7 +16,7 @@ from gpudock.host import Host, Line
 from gpudock.questions import Answers, Questions, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import compose, image, ports
+from gpudock.steps import compose, engine, image, ports
 from gpudock.steps.image import Image
 from gpudock.steps.machine import Machine
 
@@ -91,6 +91,7 @@ def read(settings: Settings, answers: Answers) -> Container:
 
 def plan(settings: Settings, container: Container) -> list[Action]:
     """3.2 Bring the stack up where its file, its image or its state is not as wanted."""
+    engine.need(container.image.engine)
     if not container.image.id:
         raise Blocked("image.build", f"There is no image {settings.image.name} on this host.")
     text = compose.render(settings, container.machine)
@@ -110,6 +111,7 @@ def plan(settings: Settings, container: Container) -> list[Action]:
 
 def down(settings: Settings, container: Container, *, volumes: bool = False) -> list[Action]:
     """Take the container away; its volumes stay unless told otherwise. One that is not ours is left alone."""
+    engine.need(container.image.engine)
     name = settings.stack.name
     actions: list[Action] = []
     if container.ours and container.compose is not None:

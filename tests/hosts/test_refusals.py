@@ -1,0 +1,160 @@
+"""What bad input gets over SSH: one clear paragraph, the right exit code, and a host as it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gpudock.config import ROOT
+from tests import testbed
+from tests.conftest import Completed, Hosts, program
+from tests.testbed import TestHost
+
+Fab = Callable[..., Completed]
+
+
+@pytest.fixture(scope="module")
+def host(hosts: Hosts) -> TestHost:
+    """A server with an engine."""
+    return hosts("trixie-docker")
+
+
+def fab_with(config: Path, *words: str) -> Completed:
+    """Run fab with a given ssh_config."""
+    return program([str(ROOT / "fab"), "-S", str(config), *words], timeout=120)
+
+
+def test_a_wrong_setting_touches_nothing(host: TestHost, fab: Fab) -> None:
+    """Exit code 2 with the key's name, before any connection."""
+    done = fab({"gpu01": (host, "ops")}, "setup", "--set", "stack.prots=[1]")
+    assert done.code == 2
+    assert "stack.prots" in done.err
+    assert "Did you mean ports?" in done.err
+
+
+def test_an_unknown_group_names_the_nearest() -> None:
+    """-H @group that is not in the inventory is exit code 2."""
+    done = program([str(ROOT / "fab"), "-H", "@nonexistent", "status"])
+    assert (done.code, "no such group" in done.err) == (2, True)
+
+
+def test_an_unreachable_host_does_not_stop_the_others(host: TestHost, tmp_path: Path) -> None:
+    """One host is down, the other is served; the code is 3 and the summary right."""
+    config = testbed.ssh_config(tmp_path / "config", [("gpu01", host, "ops")])
+    config.write_text(config.read_text() + "\nHost gpu02\n  HostName 127.0.0.1\n  Port 9\n")
+    done = fab_with(config, "-H", "gpu01,gpu02", "engine.install", "--json")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert done.code == 3
+    assert rows[-1]["summary"]["unreachable"] == 1
+    assert [row["status"] for row in rows[:-1] if row["host"] == "gpu01"] == ["changed"]
+    assert "cannot be reached" in next(row["error"] for row in rows if row.get("host") == "gpu02")
+
+
+def test_a_wrong_ssh_key_says_what_to_do(host: TestHost, tmp_path: Path) -> None:
+    """A key the host does not know is exit code 3 with the next move."""
+    key = tmp_path / "other"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    config = testbed.ssh_config(tmp_path / "config", [("gpu01", host, "ops")])
+    config.write_text(config.read_text().replace(str(host.key), str(key)))
+    done = fab_with(config, "-H", "gpu01", "status")
+    assert (done.code, "no key or password was accepted" in done.err) == (3, True)
+
+
+def test_host_keys_are_recorded_once_and_then_checked(host: TestHost, tmp_path: Path) -> None:
+    """An unknown key is recorded on first sight; another one later is refused, and the file's other lines stay."""
+    config = testbed.ssh_config(tmp_path / "config", [("gpu01", host, "ops")])
+    known = tmp_path / "known_hosts"
+    known.write_text("# mine\n")
+    assert fab_with(config, "-H", "gpu01", "status").code == 0
+    assert fab_with(config, "-H", "gpu01", "status").code == 0
+    lines = known.read_text().splitlines()
+    assert (lines[0], len(lines)) == ("# mine", 2)
+    kind, key = lines[1].split()[1:3]
+    known.write_text(
+        lines[1].replace(key, key[:-8] + ("AAAAAAAA" if not key.endswith("AAAAAAAA") else "BBBBBBBB")) + "\n"
+    )
+    done = fab_with(config, "-H", "gpu01", "status")
+    assert (done.code, "host key has changed" in done.err, kind != "") == (3, True, True)
+
+
+def test_strict_checking_refuses_unknown_hosts(host: TestHost, tmp_path: Path) -> None:
+    """StrictHostKeyChecking yes in ssh_config is honoured."""
+    config = testbed.ssh_config(tmp_path / "config", [("gpu01", host, "ops")])
+    config.write_text(config.read_text() + "  StrictHostKeyChecking yes\n")
+    assert fab_with(config, "-H", "gpu01", "status").code == 3
+
+
+def test_a_gateway_is_gone_through(host: TestHost, tmp_path: Path) -> None:
+    """ProxyJump of ssh_config reaches a host that only the gateway sees."""
+    config = testbed.ssh_config(tmp_path / "config", [("gateway", host, "ops"), ("gpu01", host, "root")])
+    text = config.read_text()
+    inner = text.index("Host gpu01")
+    config.write_text(text[:inner] + text[inner:].replace(f"Port {host.port}", "Port 22\n  ProxyJump gateway"))
+    done = fab_with(config, "-H", "gpu01", "status")
+    assert done.code == 0, done.err
+    assert "debian 13" in done.out
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "said"),
+    [
+        ("ask", "", "a password is required"),
+        ("ask", "wrong", "sudo did not take the password"),
+        ("nosudo", "wrong", "sudo did not take the password"),
+    ],
+)
+def test_sudo_that_is_refused_is_explained(host: TestHost, fab: Fab, user: str, password: str, said: str) -> None:
+    """No password, a wrong one, a user without sudo: each told apart, nothing done."""
+    environ = {"GPUDOCK_SUDO_PASSWORD": password} if password else {}
+    done = fab({"gpu01": (host, user)}, "engine.install", environ=environ)
+    assert (done.code, said in done.err) == (1, True), done.err
+
+
+def test_sudo_with_a_password_does_all_that_root_does(host: TestHost, fab: Fab) -> None:
+    """The password travels on standard input, and data behind it arrives whole."""
+    environ = {"GPUDOCK_SUDO_PASSWORD": "test-sudo-password"}
+    done = fab({"gpu01": (host, "ask")}, "engine.install", environ=environ)
+    assert done.code == 0, done.err
+    assert "ask" in host.sh("getent group docker")
+    assert "test-sudo-password" not in host.sh("journalctl --no-pager | cat; cat /var/log/auth.log 2>/dev/null; :")
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(host: TestHost, fab: Fab) -> None:
+    """Where a file cannot be written whole the former one stays, and the message says that the disk is full."""
+    host.sh(
+        "mkdir -p /var/lib/gpudock && mount -t tmpfs -o size=64k tmpfs /var/lib/gpudock && head -c 60k /dev/zero >/var/lib/gpudock/full"
+    )
+    done = fab({"gpu01": (host, "root")}, "image.build")
+    assert done.code == 1
+    assert "disk is full" in done.err
+    assert host.sh("ls /var/lib/gpudock; ls /var/lib/gpudock/build 2>/dev/null; :").split() == ["build", "full"]
+    host.sh("umount /var/lib/gpudock")
+
+
+def test_a_container_of_somebody_else_is_left_alone(host: TestHost, fab: Fab) -> None:
+    """A container that has the name already is not replaced."""
+    host.sh(
+        "mkdir -p /t/bin && cp /bin/sleep /t/bin/ && ldd /bin/sleep | grep -o '/lib[^ ]*' | xargs -I{} cp --parents {} /t"
+    )
+    host.sh(
+        "tar -C /t -c . | docker import - cuda_container_chatbot && docker run -d --name cuda_container_chatbot cuda_container_chatbot /bin/sleep 900"
+    )
+    before = host.sh("docker inspect -f '{{.Id}} {{.State.StartedAt}}' cuda_container_chatbot")
+    done = fab({"gpu01": (host, "root")}, "stack.up")
+    assert (done.code, "is not gpudock's" in done.err) == (1, True)
+    assert fab({"gpu01": (host, "root")}, "stack.down").code == 0
+    assert host.sh("docker inspect -f '{{.Id}} {{.State.StartedAt}}' cuda_container_chatbot") == before
+
+
+def test_no_traceback_for_anything_here(host: TestHost, fab: Fab) -> None:
+    """A dead Docker daemon is told as such, not as "not installed"."""
+    host.sh("systemctl stop docker.socket docker")
+    done = fab({"gpu01": (host, "root")}, "stack.up")
+    assert done.code == 1
+    assert "No Docker engine answers" in done.err
+    assert "Traceback" not in done.err
+    assert fab({"gpu01": (host, "root")}, "engine.install").code == 0
