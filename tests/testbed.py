@@ -103,6 +103,14 @@ class TestHost:
         """Put a file on the host."""
         self.sh(f"mkdir -p $(dirname {shlex.quote(path)}); cat >{shlex.quote(path)}", data=text)
 
+    def run_container(self, name: str) -> None:
+        """Run a container that is none of gpudock's: it sleeps, from an image of that one program."""
+        libraries = "ldd /bin/sleep | grep -o '/lib[^ ]*' | xargs -I{} cp --parents {} /tmp/sleeper"
+        self.sh(f"mkdir -p /tmp/sleeper/bin && cp /bin/sleep /tmp/sleeper/bin && {libraries}")
+        self.sh(
+            f"tar -C /tmp/sleeper -c . | docker import - {name} && docker run -d --name {name} {name} /bin/sleep 3600"
+        )
+
     def reboot(self) -> None:
         """Stop and start the machine, and wait until it is up."""
         docker("restart", "-t", "10", self.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,11 +24,11 @@ API = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:888
 
 
 @pytest.fixture(scope="module")
-def machine(hosts: Hosts, checkout: Path) -> Iterator[TestHost]:
+def machine(hosts: Hosts, checkout: Path) -> TestHost:
     """The machine with a clone of the project in a folder with a space in its name."""
     host = hosts("fresh")
     docker("cp", str(checkout), f"{host.name}:/root/a clone")
-    yield host
+    return host
 
 
 def run(host: TestHost, *words: str) -> tuple[int, str]:

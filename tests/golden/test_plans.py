@@ -169,7 +169,7 @@ def test_docker_is_reloaded_not_restarted(settle: Settle) -> None:
     """A reload takes the runtime up, so no container stops."""
     facts = replace(NO_TOOLKIT, daemon='{"runtimes": {"nvidia": {}}}')
     plan = toolkit.plan_restart(settle(), facts)
-    assert [action.argv for action in plan if isinstance(action, Run)][0] == ("systemctl", "reload", "docker")
+    assert next(action.argv for action in plan if isinstance(action, Run)) == ("systemctl", "reload", "docker")
 
 
 def test_steps_say_which_one_they_wait_for(settle: Settle) -> None:

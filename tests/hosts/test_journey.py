@@ -8,12 +8,14 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import fabric
 import paramiko
 import pytest
 
 from gpudock.steps import ssh as ssh_step
+from tests import browser
 from tests.conftest import Completed, Hosts
 from tests.testbed import TestHost, until
 
@@ -64,10 +66,9 @@ def private_key() -> paramiko.Ed25519Key:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def only_our_key() -> Iterator[None]:
+def only_our_key() -> None:
     """Log in with gpudock's own key, whatever keys this machine's user has."""
     ssh_step.own_public_key()
-    yield
 
 
 KEYS = ["--set", f"ssh.authorized_keys=['{ssh_step.OWN_KEY}.pub']"]
@@ -127,6 +128,31 @@ def test_jupyter_answers_and_wants_the_password(login: fabric.Connection) -> Non
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen("http://127.0.0.1:18888/api/contents")
         assert caught.value.code == 403
+
+
+def test_the_lab_opens_in_a_browser(login: fabric.Connection, tmp_path: Path) -> None:
+    """Through the tunnel a wrong password is refused, and the right one opens the lab with its launcher."""
+    with login.forward_local(18889, 8888), browser.chromium(tmp_path / "profile") as driver:
+        browser.sign_in(driver, "http://127.0.0.1:18889/lab", "wrong")
+        assert "Invalid credentials" in driver.page_source
+        browser.sign_in(driver, "http://127.0.0.1:18889/lab", PASSWORD["GPUDOCK_JUPYTER_PASSWORD"])
+        browser.wait_for_lab(driver)
+
+
+def test_a_jupyter_terminal_has_the_environment(login: fabric.Connection, tmp_path: Path) -> None:
+    """A terminal opened in the lab finds the environment's python."""
+    with login.forward_local(18890, 8888), browser.chromium(tmp_path / "profile") as driver:
+        browser.sign_in(driver, "http://127.0.0.1:18890/lab", PASSWORD["GPUDOCK_JUPYTER_PASSWORD"])
+        browser.wait_for_lab(driver)
+        script = "return fetch('/api/terminals', {method: 'POST', headers: {'X-XSRFToken': document.cookie.match(/_xsrf=([^;]*)/)[1]}}).then(r => r.json()).then(t => t.name)"
+        name = driver.execute_script(script)
+        listen = (
+            "const done = arguments[1]; let seen = ''; const socket = new WebSocket(`ws://${location.host}/terminals/websocket/${arguments[0]}`);"
+            "socket.onmessage = m => { seen += JSON.parse(m.data)[1]; if (seen.includes('END:')) done(seen); };"
+            "socket.onopen = () => setTimeout(() => socket.send(JSON.stringify(['stdin', 'echo $(which python) EN''D:\\r'])), 2000);"
+        )
+        driver.set_script_timeout(30)
+        assert "/opt/envs/chatbot/bin/python END:" in driver.execute_async_script(listen, name)
 
 
 def test_no_secret_can_be_seen(ready: TestHost) -> None:

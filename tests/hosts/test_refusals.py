@@ -137,12 +137,7 @@ def test_a_full_disk_is_told_and_nothing_is_left(host: TestHost, fab: Fab) -> No
 
 def test_a_container_of_somebody_else_is_left_alone(host: TestHost, fab: Fab) -> None:
     """A container that has the name already is not replaced."""
-    host.sh(
-        "mkdir -p /t/bin && cp /bin/sleep /t/bin/ && ldd /bin/sleep | grep -o '/lib[^ ]*' | xargs -I{} cp --parents {} /t"
-    )
-    host.sh(
-        "tar -C /t -c . | docker import - cuda_container_chatbot && docker run -d --name cuda_container_chatbot cuda_container_chatbot /bin/sleep 900"
-    )
+    host.run_container("cuda_container_chatbot")
     before = host.sh("docker inspect -f '{{.Id}} {{.State.StartedAt}}' cuda_container_chatbot")
     done = fab({"gpu01": (host, "root")}, "stack.up")
     assert (done.code, "is not gpudock's" in done.err) == (1, True)

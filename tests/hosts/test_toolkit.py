@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -18,17 +18,14 @@ LIST = "/etc/apt/sources.list.d/nvidia-container-toolkit.list"
 
 
 @pytest.fixture(scope="module")
-def gpu_host(hosts: Hosts) -> Iterator[TestHost]:
+def gpu_host(hosts: Hosts) -> TestHost:
     """A host with an engine, settings of its owner's, a container that must go on, and a stand-in driver."""
     host = hosts("trixie-docker")
     host.write("/etc/docker/daemon.json", DAEMON)
     host.write("/usr/bin/nvidia-smi", nvidia.SMI)
     host.sh("chmod +x /usr/bin/nvidia-smi; systemctl reload docker")
-    host.sh(
-        "mkdir -p /t/bin && cp /bin/sleep /t/bin/ && ldd /bin/sleep | grep -o '/lib[^ ]*' | xargs -I{} cp --parents {} /t"
-    )
-    host.sh("tar -C /t -c . | docker import - other && docker run -d --name other --restart=no other /bin/sleep 3600")
-    yield host
+    host.run_container("other")
+    return host
 
 
 def started(host: TestHost, name: str) -> str:

@@ -47,7 +47,7 @@ def layer(name: str) -> int:
 
 
 def test_imports_point_one_way() -> None:
-    """tasks → steps → converge → host, config → errors, and never back."""
+    """Tasks → steps → converge → host, config → errors, and never back."""
     for path in MODULES:
         own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         if own == "__init__":

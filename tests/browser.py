@@ -1,0 +1,53 @@
+"""A real Chromium of the distribution's packages, without a window."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support import expected_conditions as expected
+from selenium.webdriver.support.ui import WebDriverWait
+
+
+@contextmanager
+def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
+    """Open a browser with an empty profile; it asks no host but the one it is sent to."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or "chromium"
+    quiet = (
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "disable-quic",
+    )
+    for name in (
+        "headless=new",
+        "no-sandbox",
+        "disable-gpu",
+        "window-size=1400,900",
+        f"user-data-dir={profile}",
+        *quiet,
+    ):
+        options.add_argument(f"--{name}")
+    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def sign_in(driver: webdriver.Chrome, address: str, password: str) -> None:
+    """Open JupyterLab's address and sign in with the password."""
+    driver.get(address)
+    WebDriverWait(driver, 30).until(expected.presence_of_element_located((By.ID, "password_input"))).send_keys(password)
+    driver.find_element(By.ID, "login_submit").click()
+
+
+def wait_for_lab(driver: webdriver.Chrome) -> None:
+    """Wait until the lab itself is there: its launcher."""
+    WebDriverWait(driver, 90).until(expected.presence_of_element_located((By.CSS_SELECTOR, ".jp-Launcher-body")))
