@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from gpudock.actions import Action
@@ -13,7 +15,7 @@ from gpudock.errors import ProblemsFound
 from gpudock.questions import Answers
 from gpudock.report import columns
 from gpudock.settings import Settings
-from gpudock.steps import jupyter, removal, ssh, stack, toolkit
+from gpudock.steps import jupyter, removal, ssh, toolkit
 from gpudock.steps.jupyter import Jupyter
 
 Steps = Sequence[Step[Any]]
@@ -86,7 +88,7 @@ def overview(settings: Settings, kit: toolkit.Toolkit, lab: Jupyter, host: str) 
     """The rows of `status`."""
     container = lab.services.container
     engine, machine = kit.engine, kit.engine.machine
-    age = f", built {stack.age(container.image.created)} ago" if container.image.id else ""
+    built = f", built {age(container.image.created)} ago" if container.image.id else ""
     return [
         ("system", f"{machine.distribution} {machine.version} {machine.architecture}"),
         ("driver", machine.driver or "none"),
@@ -97,7 +99,7 @@ def overview(settings: Settings, kit: toolkit.Toolkit, lab: Jupyter, host: str) 
             else "none answers",
         ),
         ("toolkit", kit.version or "none"),
-        ("image", f"{settings.image.name}{age}" if container.image.id else "none"),
+        ("image", f"{settings.image.name}{built}" if container.image.id else "none"),
         ("container", f"{container.status} ({container.health or 'no health check'})" if container.id else "none"),
         ("ssh", "on" if "ssh" in lab.services.up else "off"),
         ("jupyter", "on" if "jupyter" in lab.services.up else "off"),
@@ -111,6 +113,18 @@ def login(settings: Settings, lab: Jupyter, host: str) -> str:
     machine = lab.services.container.machine
     user = machine.user if settings.stack.user == "operator" else "root"
     return ssh.command(settings, host, user)
+
+
+def age(stamp: str) -> str:
+    """How long ago an RFC 3339 time of the engine was, roughly: `3 h`."""
+    if not stamp:
+        return "-"
+    then = datetime.fromisoformat(stamp[:19] + "+00:00").timestamp()
+    seconds = max(time.time() - then, 0)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _arrival(job: Job, lab: Jupyter) -> None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from invoke.exceptions import Exit
 
 from gpudock.actions import Action, Run, Watch, Write, shell
 from gpudock.command import Job, command, namespace
 from gpudock.converge import Blocked, Step
-from gpudock.errors import ActionFailed, Refused
-from gpudock.host import Host, Line
+from gpudock.errors import Refused
 from gpudock.questions import Answers, Questions, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import compose, engine, image, ports
+from gpudock.steps import compose, engine, health, image, ports
 from gpudock.steps.image import Image
 from gpudock.steps.machine import Machine
 
@@ -34,6 +32,7 @@ class Container:
 
     image: Image
     compose: str | None
+    ca: str | None = field(repr=False)
     id: str
     image_id: str
     configuration: str
@@ -62,6 +61,7 @@ def questions(settings: Settings) -> Questions:
         **image.questions(settings),
         **ports.QUESTIONS,
         "stack.compose": file(compose.path(settings)),
+        "stack.ca": file(ca_path(settings)),
         "stack.volumes": ("docker", "volume", "ls", "-q", "--filter", f"label={PROJECT}={settings.stack.name}"),
         "stack.container": question(INSPECT, settings.stack.name),
     }
@@ -76,6 +76,7 @@ def read(settings: Settings, answers: Answers) -> Container:
     return Container(
         image=image.read(settings, answers),
         compose=answers["stack.compose"].file(),
+        ca=answers["stack.ca"].file(),
         id=found.get("Id", ""),
         image_id=found.get("Image", ""),
         configuration=labels.get(compose.CONFIGURATION, ""),
@@ -96,7 +97,7 @@ def plan(settings: Settings, container: Container) -> list[Action]:
         raise Blocked("image.build", f"There is no image {settings.image.name} on this host.")
     text = compose.render(settings, container.machine)
     wanted = compose.configuration(settings, container.machine)
-    actions: list[Action] = []
+    actions = _trust(settings, container)
     if container.compose != text:
         actions.append(Write("write the compose file", compose.path(settings), text, container.compose))
     current = container.running and container.configuration == wanted and container.image_id == container.image.id
@@ -144,37 +145,26 @@ def _up(settings: Settings, container: Container) -> list[Action]:
     ]
 
 
+def ca_path(settings: Settings) -> str:
+    """The CA bundle on the host, for the tools in the container."""
+    return f"{compose.folder(settings)}/container/ca.crt"
+
+
+def _trust(settings: Settings, container: Container) -> list[Action]:
+    if not settings.network.ca_bundle:
+        return []
+    bundle = Path(settings.network.ca_bundle).expanduser().read_text()
+    return (
+        [] if bundle == container.ca else [Write("put the CA bundle in place", ca_path(settings), bundle, secret=True)]
+    )
+
+
 def _mounted(settings: Settings) -> list[str]:
     return [source for source in (volume.split(":")[0] for volume in settings.stack.volumes) if source.startswith("/")]
 
 
 def _wait(settings: Settings) -> Action:
-    return Watch("wait until it is healthy", lambda host, line: wait_healthy(host, settings, line))
-
-
-def wait_healthy(host: Host, settings: Settings, line: Line) -> None:
-    """Look at the container's health every second. Raises ActionFailed with its last words when it gives up."""
-    from gpudock import docker_api  # the SDK costs 300 ms
-
-    until = time.monotonic() + settings.stack.wait
-    with docker_api.container(host, settings.stack.name) as container:
-        while time.monotonic() < until:
-            container.reload()
-            health = (container.attrs["State"].get("Health") or {}).get("Status", container.status)
-            if health in ("healthy", "running"):
-                return
-            if container.status in ("exited", "dead", "restarting"):
-                break
-            line(f"health: {health}")
-            time.sleep(1)
-        said = container.logs(tail=15).decode(errors="replace")
-        checks = (container.attrs["State"].get("Health") or {}).get("Log") or [{}]
-        said += checks[-1].get("Output", "")
-    raise ActionFailed(
-        f"have {settings.stack.name} healthy within {settings.stack.wait} s (it is {container.status})",
-        output=said,
-        next_move="`inv stack.logs` shows more; mend what it says, then run the same command again.",
-    )
+    return Watch("wait until it is healthy", lambda host, line: health.wait_healthy(host, settings, line))
 
 
 def _refuse_foreign(settings: Settings, container: Container) -> None:
@@ -194,18 +184,6 @@ def _refuse_taken_ports(settings: Settings, container: Container) -> None:
                 f"Port {port} is taken by {holder}. Stop that, or choose another port: ssh.port, jupyter.port or "
                 "stack.ports, for example --set jupyter.port=8889."
             )
-
-
-def age(stamp: str) -> str:
-    """How long ago an RFC 3339 time of the engine was, roughly: `3 h`."""
-    if not stamp:
-        return "-"
-    then = datetime.fromisoformat(stamp[:19] + "+00:00").timestamp()
-    seconds = max(time.time() - then, 0)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 @command()

@@ -12,12 +12,9 @@ from gpudock.errors import Refused
 from gpudock.questions import Answers, Questions, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import apt, daemon, engine
+from gpudock.steps import apt, daemon, engine, repository
 from gpudock.steps.engine import Engine
 
-REPOSITORY = "https://nvidia.github.io/libnvidia-container"
-KEYRING = "/usr/share/keyrings/nvidia-container-toolkit-keyring.gpg"
-SOURCE = "/etc/apt/sources.list.d/nvidia-container-toolkit.list"
 PREREQUISITES = ("ca-certificates", "curl", "gnupg")
 
 # All four: apt cannot resolve an older toolkit unless its libraries are pinned too (facts/toolkit.md §1).
@@ -28,20 +25,6 @@ PACKAGES = (
     "libnvidia-container1",
 )
 
-KEY = """umask 022; new=$(mktemp -d); trap 'rm -rf "$new"' EXIT; export GNUPGHOME=$new
-fingerprint=$1 keyring=$2; shift 2
-for address in "$@"; do
-  curl -fsSL --retry 2 --connect-timeout 10 --max-time 60 "$address" -o "$new/key" || continue
-  gpg --batch --yes --dearmor -o "$new/keyring" "$new/key"
-  gpg --batch --show-keys --with-colons "$new/keyring" | grep -q "^fpr:*$fingerprint:" || {
-    echo "the key at $address is not the one expected ($fingerprint)"; continue; }
-  exec install -m 0644 "$new/keyring" "$keyring"
-done; exit 1"""
-
-FINGERPRINTS = 'gpg --batch --show-keys --with-colons "$1" | sed -n "s/^fpr:*\\([0-9A-F]*\\):.*/\\1/p"'
-MODE = 'stat -c %a "$1"'
-ENTRIES = """grep -l -r -E '^[^#]*(libnvidia-container|nvidia-container-runtime|nvidia-docker)' /etc/apt/sources.list \\
-  /etc/apt/sources.list.d --include='*.list' --include='*.sources' --include=sources.list 2>/dev/null; :"""
 VERSIONS = "dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n' \"$@\" 2>/dev/null; :"
 
 BACKUPS = "/var/backups/gpudock"  # outside gpudock's own folder, which teardown takes away
@@ -83,11 +66,7 @@ def questions(settings: Settings) -> Questions:
     """What the five steps have to know."""
     return {
         **engine.questions(settings),
-        "toolkit.tools": question("command -v curl && command -v gpg"),
-        "toolkit.key": question(FINGERPRINTS, KEYRING),
-        "toolkit.key-mode": question(MODE, KEYRING),
-        "toolkit.source": file(SOURCE),
-        "toolkit.others": question(ENTRIES),
+        **repository.QUESTIONS,
         "toolkit.versions": question(VERSIONS, *PACKAGES),
         "docker.daemon-json": file(daemon.PATH),
     }
@@ -102,7 +81,7 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
         fingerprints=tuple(answers["toolkit.key"].out.split()),
         key_mode=answers["toolkit.key-mode"].out.strip(),
         source=answers["toolkit.source"].file(),
-        others=tuple(path for path in answers["toolkit.others"].out.split() if path != SOURCE),
+        others=tuple(path for path in answers["toolkit.others"].out.split() if path != repository.SOURCE),
         versions={row[0]: row[1] for row in rows if row[2:] == ["installed"]},
         daemon=answers["docker.daemon-json"].file(),
     )
@@ -120,22 +99,16 @@ def skip(settings: Settings, toolkit: Toolkit) -> str | None:
 def plan_repository(settings: Settings, toolkit: Toolkit) -> list[Action]:
     """1.1 Add NVIDIA's key and repository; other files that name it would make apt refuse both."""
     _need_apt(toolkit)
-    actions = [_aside(path) for path in toolkit.others]
+    actions = [repository.aside(path) for path in toolkit.others]
     if not toolkit.tools:
         actions += apt.mend(settings, toolkit.engine.machine)
         actions.append(apt.update(settings, "fetch the package lists"))
         actions.append(apt.install(settings, "install curl and gnupg", *PREREQUISITES))
     if settings.toolkit.fingerprint not in toolkit.fingerprints or toolkit.key_mode != "644":
-        actions.append(
-            Run(
-                "fetch NVIDIA's key and check its fingerprint",
-                ("sh", "-ec", KEY, "sh", settings.toolkit.fingerprint, KEYRING, *key_addresses(settings)),
-                environment=apt.environment(settings),
-            )
-        )
-    source = render_source(settings, experimental=toolkit.experimental)
+        actions.append(repository.fetch_key(settings))
+    source = repository.render_source(settings, experimental=toolkit.experimental)
     if toolkit.source != source:
-        actions.append(Write("add NVIDIA's repository", SOURCE, source, toolkit.source))
+        actions.append(Write("add NVIDIA's repository", repository.SOURCE, source, toolkit.source))
     return actions
 
 
@@ -147,7 +120,7 @@ def plan_channel(settings: Settings, toolkit: Toolkit) -> list[Action]:
     if toolkit.experimental == wanted:
         return []
     why = f"switch the experimental channel {'on' if wanted else 'off'}"
-    return [Write(why, SOURCE, render_source(settings, experimental=wanted), toolkit.source)]
+    return [Write(why, repository.SOURCE, repository.render_source(settings, experimental=wanted), toolkit.source)]
 
 
 def plan_package(settings: Settings, toolkit: Toolkit) -> list[Action]:
@@ -161,7 +134,7 @@ def plan_package(settings: Settings, toolkit: Toolkit) -> list[Action]:
     names = tuple(f"{name}{pin}" for name in PACKAGES)
     return [
         *apt.mend(settings, toolkit.engine.machine),
-        apt.update(settings, "fetch NVIDIA's package lists", SOURCE),
+        apt.update(settings, "fetch NVIDIA's package lists", repository.SOURCE),
         apt.install(settings, "install the NVIDIA Container Toolkit", *names, options=("--allow-downgrades",)),
     ]
 
@@ -212,22 +185,8 @@ def plan_uninstall(settings: Settings, toolkit: Toolkit) -> list[Action]:
         argv = ("apt-get", "remove", "-y", *toolkit.versions)
         actions.append(Run("remove the toolkit's packages", argv, environment=apt.environment(settings)))
     if toolkit.source is not None or toolkit.fingerprints:
-        actions.append(remove("remove NVIDIA's repository and key", SOURCE, KEYRING))
+        actions.append(remove("remove NVIDIA's repository and key", repository.SOURCE, repository.KEYRING))
     return actions
-
-
-def key_addresses(settings: Settings) -> list[str]:
-    """Where the key may come from; since its fingerprint is checked, a mirror is as good as NVIDIA."""
-    return [f"{base}/gpgkey" for base in dict.fromkeys([settings.mirrors.toolkit or REPOSITORY, REPOSITORY])]
-
-
-def render_source(settings: Settings, *, experimental: bool) -> str:
-    """Write the two lines of NVIDIA's list, signed-by included; it is never downloaded.
-
-    A mirror's copy still names nvidia.github.io (facts/toolkit.md §1), and apt itself expands $(ARCH).
-    """
-    line = f"deb [signed-by={KEYRING}] {settings.mirrors.toolkit or REPOSITORY}/{{channel}}/deb/$(ARCH) /\n"
-    return line.format(channel="stable") + ("" if experimental else "#") + line.format(channel="experimental")
 
 
 def _satisfied(settings: Settings, toolkit: Toolkit) -> bool:
@@ -246,15 +205,6 @@ def _debian(version: str) -> str:
 def _numbers(version: str) -> tuple[int, ...]:
     upstream = version.partition("-")[0].partition("~")[0]
     return tuple(int(part) for part in upstream.split(".") if part.isdigit())
-
-
-def _aside(path: str) -> Action:
-    """Switch off another entry for NVIDIA's repository; the file as it was stays beside it."""
-    why = f"switch off NVIDIA's entry in {path}: apt refuses two for one repository"
-    if path.endswith(".sources"):
-        return Run(why, ("mv", "--", path, f"{path}.before-gpudock"))
-    script = r"/^[^#]*(libnvidia-container|nvidia-container-runtime|nvidia-docker)/s/^/# /"
-    return Run(why, ("sed", "-E", "-i.before-gpudock", script, path))
 
 
 def _need_apt(toolkit: Toolkit) -> None:

@@ -10,7 +10,7 @@ import pytest
 from gpudock.actions import Action, Run, Write
 from gpudock.converge import Blocked
 from gpudock.errors import Refused
-from gpudock.steps import compose, daemon, engine, image, jupyter, ports, services, stack, toolkit
+from gpudock.steps import compose, daemon, engine, image, jupyter, ports, repository, services, stack, toolkit
 from gpudock.steps.engine import Engine
 from gpudock.steps.image import Image
 from gpudock.steps.jupyter import Jupyter
@@ -28,7 +28,7 @@ ENGINE = Engine(
 )  # fmt: skip
 NO_TOOLKIT = Toolkit(ENGINE, True, (), "", None, (), {}, None)
 IMAGE = Image(ENGINE, "sha256:1", "", "2026-01-01T00:00:00Z", 1, True, True)
-CONTAINER = Container(IMAGE, None, "", "", "", "", "", "", False, (), (), ())
+CONTAINER = Container(IMAGE, None, None, "", "", "", "", "", "", False, (), (), ())
 
 
 def whys(plan: list[Action]) -> list[str]:
@@ -101,7 +101,7 @@ def test_an_older_entry_for_the_same_repository_is_switched_off(settle: Settle) 
 )
 def test_the_channel_is_switched_only_where_it_differs(settle: Settle, wanted: str, there: bool, expected: int) -> None:
     """Both ways, and not at all where it is right."""
-    facts = replace(NO_TOOLKIT, source=toolkit.render_source(settle(), experimental=there))
+    facts = replace(NO_TOOLKIT, source=repository.render_source(settle(), experimental=there))
     assert len(toolkit.plan_channel(settle(f"toolkit.channel={wanted}"), facts)) == expected
 
 
