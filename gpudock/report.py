@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -79,7 +80,10 @@ class Report:
     def write(self, text: str, status: str = "") -> None:
         """Print a line whole, whatever other hosts print at the same time."""
         with self._writing:
-            print(text, flush=True)
+            try:
+                print(text, flush=True)
+            except BrokenPipeError:  # whoever read it, such as `head`, has seen enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def complain(self, text: str) -> None:
         """Print an error."""

@@ -6,6 +6,7 @@ Code 2, bad usage, comes before anything is touched.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -58,12 +59,13 @@ def run(targets: Sequence[Target], calls: Sequence[invoke.Call], parallel: int =
     work = [_prepare(call, targets) for call in calls]
     report = _report(work, len(targets))
     stop = Event()
-    with _interruptible(stop):
-        if len(targets) == 1:
-            codes = [_run_on(targets[0], work, report, stop)]
-        else:
-            with ThreadPoolExecutor(min(parallel, len(targets))) as pool:
-                codes = list(pool.map(lambda target: _run_on(target, work, report, stop), targets))
+    pool = ThreadPoolExecutor(min(parallel, len(targets)))
+    try:
+        with _interruptible(stop):
+            codes = list(pool.map(lambda target: _run_on(target, work, report, stop), targets))
+    except KeyboardInterrupt:
+        report.complain("Stopped. What a host was at may still be going on there; the same command finishes the rest.")
+        os._exit(1)  # threads that wait for a host would hold an ordinary exit up
     report.close(codes.count(Unreachable.code))
     worst = max(codes, key=SEVERITY.index)
     if worst:

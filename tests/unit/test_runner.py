@@ -1,0 +1,88 @@
+"""A command line on its hosts: order, exit codes, Ctrl-C, a reader that goes away."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gpudock.config import ROOT
+
+# Two actions of a step, each leaving a file; run the way `inv` runs tasks, on this machine.
+SCRIPT = """
+import sys
+sys.path.insert(0, {root!r})
+import invoke
+from gpudock.actions import shell
+from gpudock.command import step_command
+from gpudock.converge import Step
+from gpudock.questions import shell as question
+from gpudock.runner import LOCAL, Target, run
+
+folder = sys.argv[1]
+def plan(settings, names):
+    return [shell("make " + name, 'sleep 2; touch "$1"', folder + "/" + name) for name in ("one", "two") if name not in names]
+step = Step("test.step", "", lambda settings: {{"files": question('ls "$1"', folder)}}, lambda settings, answers: answers["files"].out.split(), plan)
+program = invoke.Program(namespace=invoke.Collection(step=step_command(step, name="step", summary="")))
+program.executor_class = __import__("gpudock.runner").runner.LocalExecutor
+program.run(["x", "step", *sys.argv[2:]])
+"""
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """Run the step in a process of its own."""
+    argv = [sys.executable, "-c", SCRIPT.format(root=str(ROOT)), str(folder), *words]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def made(folder: Path) -> list[str]:
+    """The actions that have been done."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_ctrl_c_lets_the_running_action_end_and_a_rerun_does_the_rest(tmp_path: Path) -> None:
+    """The first action ends, the second never begins, the code is 1; the same command again finishes."""
+    running = start(tmp_path)
+    time.sleep(1.5)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=20)
+    assert (running.returncode, made(tmp_path)) == (1, ["one"])
+    assert "make one … changed" in out
+    assert "stopped before it would make two" in err
+    assert "Traceback" not in err
+    again = start(tmp_path)
+    assert "make two … changed" in again.communicate(timeout=20)[0]
+    assert again.returncode == 0
+
+
+def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
+    """The second one does not wait for the running action."""
+    running = start(tmp_path)
+    time.sleep(1.2)
+    started = time.monotonic()
+    running.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=20)
+    assert time.monotonic() - started < 1
+    assert (running.returncode, "Stopped." in err, "Traceback" in err) == (1, True, False)
+
+
+def test_a_dry_run_does_nothing(tmp_path: Path) -> None:
+    """It says what would be done, and nothing is."""
+    out, _ = start(tmp_path, "--dry-run").communicate(timeout=20)
+    assert "would make one" in out
+    assert made(tmp_path) == []
+
+
+@pytest.mark.parametrize("words", [["config"], ["status"]])
+def test_a_reader_that_goes_away_is_no_error(words: list[str]) -> None:
+    """`inv config | head -1` ends quietly."""
+    line = f"'{sys.executable}' -m invoke {' '.join(words)} | head -n 1"
+    done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S602
+    assert "Traceback" not in done.stderr
+    assert done.stdout.count("\n") == 1
