@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from gpudock.steps.jupyter import VARIABLE, url  # noqa: E402
 from tests import browser  # noqa: E402
 
 WIDTH = 110
+CURSOR = re.compile(r"\x1b\[(2K|1A|\?25[lh])")  # what moves or hides it; colours stay
 
 
 def main() -> None:
@@ -52,7 +54,7 @@ def terminal(picture: Path) -> None:
     console = Console(record=True, width=WIDTH, file=open(os.devnull, "w"))  # noqa: SIM115
     console.print("$ ./inv setup")
     for line in kept:
-        text = Text.from_ansi(line.replace("\x1b[2K", "").replace("\x1b[1A", "").replace("\x1b[?25l", "").replace("\x1b[?25h", ""))
+        text = Text.from_ansi(CURSOR.sub("", line))
         if text.plain.strip():
             console.print(text, soft_wrap=True)
     console.save_svg(str(picture), title="gpudock")

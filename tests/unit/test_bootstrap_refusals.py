@@ -56,13 +56,15 @@ def test_no_network_is_said_in_one_line(project: Project, installer: str) -> Non
     """Where the index cannot be reached, one line says so and how to name a mirror; one variable serves both."""
     for name in ("UV_OFFLINE", "UV_FIND_LINKS", "PIP_NO_INDEX", "PIP_FIND_LINKS"):
         del project.environment[name]
-    project.environment["PIP_INDEX_URL" if installer == "uv" else "UV_INDEX_URL"] = "http://127.0.0.1:1/simple"
+    project.environment["PIP_INDEX_URL" if installer == "uv" else "UV_INDEX_URL"] = (
+        "http://127.0.0.1:1/our-mirror/simple"
+    )
     if installer == "pip":
         (project.bin / "uv").unlink()
     line = refusal(project.run())
     assert "onnection refused" in line
     assert "PIP_INDEX_URL=https://" in line
-    assert "127.0.0.1:1" in (project.root / ".venv.log").read_text()
+    assert "/our-mirror/simple/invoke/" in (project.root / ".venv.log").read_text()
 
 
 def test_a_package_that_differs_from_the_lock_is_refused(project: Project) -> None:

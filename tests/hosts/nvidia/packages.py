@@ -81,7 +81,7 @@ def _package(tree: Path, place: Path, package: str, version: str, architecture: 
 def _programs(folder: Path, version: str) -> None:
     folder.mkdir(parents=True)
     upstream = version.rpartition("-")[0].replace("~", "-")
-    texts = {name: "#!/bin/sh\nexit 0\n" for name in SILENT}
+    texts = dict.fromkeys(SILENT, "#!/bin/sh\nexit 0\n")
     for name in ("nvidia-ctk", "nvidia-container-runtime"):
         texts[name] = (PROGRAMS / name).read_text().replace("@VERSION@", upstream)
     for name, text in texts.items():
