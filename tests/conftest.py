@@ -13,7 +13,8 @@ import pytest
 
 from gpudock.config import ROOT, load
 from gpudock.settings import Settings
-from tests import nvidia, testbed
+from tests import testbed
+from tests.hosts import nvidia
 from tests.testbed import TestHost
 
 Settle = Callable[..., Settings]
@@ -78,9 +79,11 @@ def hosts(engine: None, key: Path) -> Iterator[Hosts]:
 
 
 @pytest.fixture(scope="session")
-def repository(engine: None, tmp_path_factory: pytest.TempPathFactory) -> nvidia.Repository:
+def repository(engine: None, key: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[nvidia.Repository]:
     """Serve the stand-in for NVIDIA's package repository."""
-    return nvidia.serve(tmp_path_factory.mktemp("nvidia"))
+    served = nvidia.serve(tmp_path_factory.mktemp("nvidia"), key)
+    yield served
+    served.server.remove()
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests import nvidia
 from tests.conftest import Completed, Hosts
-from tests.nvidia import Repository
+from tests.hosts.nvidia import Repository, plug_in_gpu
 from tests.testbed import TestHost
 
 Fab = Callable[..., Completed]
@@ -22,8 +21,8 @@ def gpu_host(hosts: Hosts) -> TestHost:
     """A host with an engine, settings of its owner's, a container that must go on, and a stand-in driver."""
     host = hosts("trixie-docker")
     host.write("/etc/docker/daemon.json", DAEMON)
-    host.write("/usr/bin/nvidia-smi", nvidia.SMI)
-    host.sh("chmod +x /usr/bin/nvidia-smi; systemctl reload docker")
+    plug_in_gpu(host)
+    host.sh("systemctl reload docker")
     host.run_container("other")
     return host
 
