@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
 
 import fabric
@@ -61,11 +62,19 @@ def inside(connection: fabric.Connection, command: str, user: str = "ops") -> st
         return out.read().decode() + err.read().decode()
 
 
-def tunnel(connection: fabric.Connection, port: int) -> AbstractContextManager[None]:
+@contextmanager
+def tunnel(connection: fabric.Connection, port: int) -> Iterator[None]:
     """Bring the server's JupyterLab to a port of this machine, as the printed ssh -L does."""
     connection.open()
-    forward: AbstractContextManager[None] = connection.forward_local(port, 8888, "127.0.0.1", "127.0.0.1")
-    return forward
+    with connection.forward_local(port, 8888, "127.0.0.1", "127.0.0.1"):
+        until(lambda: listens(port))  # Fabric's listener starts in a thread of its own
+        yield
+
+
+def listens(port: int) -> bool:
+    """Whether a port of this machine takes connections."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def private_key() -> paramiko.Ed25519Key:
@@ -217,7 +226,7 @@ def test_a_changed_password_takes_effect(ready: TestHost, fab: Fab) -> None:
 def test_status_logs_and_url_answer(ready: TestHost, fab: Fab) -> None:
     """The looking tasks say what is there, over the Docker SDK where it is the container's own log."""
     target = {"gpu02": (ready, "ops")}
-    assert "running (healthy)" in fab(target, "status").out
+    until(lambda: "running (healthy)" in fab(target, "status").out)  # Docker looks every 5 s; the host has just booted
     assert "ssh: listening on port 8022" in fab(target, "stack.logs").out
     assert "http://127.0.0.1:8888/lab" in fab(target, "jupyter.url").out
     assert "gpudock.configuration" in fab(target, "stack.show").out
