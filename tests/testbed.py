@@ -6,11 +6,13 @@ CONTRIBUTING.md, "Test hosts".
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shlex
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -133,8 +135,15 @@ def image(kind: str) -> str:
     """Make the image of a kind of host, once a machine: `trixie`, `trixie-docker`, `bookworm`, `fresh`."""
     recipe = f"{kind}{BARE}{ENGINE}{SYSTEMD}{WITH_ENGINE}"
     tag = f"{PREFIX}/{kind}:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-    if docker("image", "ls", "-q", tag).strip():
-        return tag
+    # Test runs side by side must not make the same image twice.
+    with (Path(tempfile.gettempdir()) / f"{PREFIX}-{kind}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not docker("image", "ls", "-q", tag).strip():
+            _make(kind, tag)
+    return tag
+
+
+def _make(kind: str, tag: str) -> None:
     if kind == "fresh":
         _bootstrap("bookworm", "python3,ca-certificates", tag)
     elif kind.endswith("-docker"):
@@ -143,7 +152,6 @@ def image(kind: str) -> str:
     else:
         _bootstrap(kind, BARE, f"{tag}-base")
         docker("build", "-t", tag, "-", data=SYSTEMD.format(base=f"{tag}-base"))
-    return tag
 
 
 def start(kind: str, key: Path, *options: str) -> TestHost:
