@@ -166,7 +166,7 @@ def _check(settings: Settings, merged: Layer) -> None:
             )
         users[port] = name
     for name, file in (
-        ("network.ca_bundle", settings.network.ca_bundle),
+        ("network.ca_bundle", "" if settings.network.ca_bundle == "auto" else settings.network.ca_bundle),
         ("jupyter.password_file", settings.jupyter.password_file),
     ):
         if file and not Path(file).expanduser().is_file():

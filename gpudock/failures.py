@@ -27,7 +27,8 @@ KNOWN = (
     ),
     (
         r"certificate verify failed|self.signed certificate|unknown authority|invalid peer certificate",
-        "TLS is signed by an authority the host does not know: give its certificates with network.ca_bundle.",
+        "TLS is signed by an authority the host does not know: add its certificate to the host "
+        "(update-ca-certificates), or name a file with network.ca_bundle.",
     ),
     (
         r"has no installation candidate|Unable to locate package|no longer has a Release file",

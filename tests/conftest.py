@@ -122,12 +122,11 @@ def fab(tmp_path: Path) -> Callable[..., Completed]:
 def program(
     argv: list[str], *, cwd: Path = ROOT, environ: dict[str, str] | None = None, timeout: float = 900
 ) -> Completed:
-    """Run a program as a CI job would: no terminal, no standard input, the trusted certificates given."""
-    bundle = {"GPUDOCK_NETWORK__CA_BUNDLE": str(testbed.CA_BUNDLE)} if testbed.CA_BUNDLE.exists() else {}
+    """Run a program as a CI job would: no terminal, no standard input."""
     done = subprocess.run(
         argv,
         cwd=cwd,
-        env={**os.environ, **bundle, "GPUDOCK_IMAGE__GROUPS": "[notebook]", **(environ or {})},
+        env={**os.environ, "GPUDOCK_IMAGE__GROUPS": "[notebook]", **(environ or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

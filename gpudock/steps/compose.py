@@ -13,12 +13,11 @@ from typing import Any
 import yaml
 
 from gpudock.settings import Settings
-from gpudock.steps import image
+from gpudock.steps import image, trust
 from gpudock.steps.machine import Machine
 
 COMPOSE = Path(__file__).parents[2] / "compose"
 SERVICE = "cuda_container_chatbot"  # the service's key in compose/compose.yml
-TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT")  # where Python's tools look for a CA bundle
 CONFIGURATION = "gpudock.configuration"  # the label that holds the hash of the compose file it was started with
 
 
@@ -86,7 +85,7 @@ def environment(settings: Settings, machine: Machine) -> dict[str, str]:
         "JUPYTER_PORT": str(settings.jupyter.port),
         "JUPYTER_DIRECTORY": settings.jupyter.directory,
         "TZ": settings.stack.timezone,
-        **(dict.fromkeys(TRUST, "/etc/gpudock/ca.crt") if settings.network.ca_bundle else {}),
+        **(dict.fromkeys(trust.VARIABLES, "/etc/gpudock/ca.crt") if trust.given(settings, machine) else {}),
         **settings.stack.environment,
     }
 

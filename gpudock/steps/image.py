@@ -19,7 +19,7 @@ from gpudock.converge import Step
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import apt, engine
+from gpudock.steps import apt, engine, trust
 from gpudock.steps.engine import Engine
 from gpudock.steps.machine import Machine
 
@@ -107,7 +107,7 @@ def plan(settings: Settings, image: Image) -> list[Action]:
     actions: list[Action] = [Push("send the build context", CONTEXT, f"{folder}/context")]
     if not image.base:
         actions += _base(settings, image, folder)
-    return [*actions, *_secrets(settings, folder), _build(settings, image, folder, wanted)]
+    return [*actions, *_secrets(settings, image.machine, folder).values(), _build(settings, image, folder, wanted)]
 
 
 def wants_gpu(settings: Settings, machine: Machine) -> bool:
@@ -173,24 +173,24 @@ def _files() -> Iterator[Path]:
     return (path for path in sorted(CONTEXT.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
 
 
-def _secrets(settings: Settings, folder: str) -> list[Action]:
-    """Files for build secrets: an address may hold a password, and a CA bundle has no place in a layer."""
+def _secrets(settings: Settings, machine: Machine, folder: str) -> dict[str, Action]:
+    """The build's secrets by id, each with the action that makes its file.
+
+    An address may hold a password, and a CA bundle has no place in a layer.
+    """
     texts = {
         "pypi_index": settings.mirrors.pypi,
         "apt_mirror": settings.mirrors.apt,
         "python_mirror": settings.mirrors.python,
     }
-    if settings.network.ca_bundle:
-        texts["ca"] = Path(settings.network.ca_bundle).expanduser().read_text()
-    return [
-        Write(f"hand the build its {name}", f"{folder}/secrets/{name}", text, mode=0o600, secret=True)
+    made: dict[str, Action] = {
+        name: Write(f"hand the build its {name}", f"{folder}/secrets/{name}", text, mode=0o600, secret=True)
         for name, text in texts.items()
         if text
-    ]
-
-
-def _secret_ids(settings: Settings) -> list[str]:
-    return [Path(action.path).name for action in _secrets(settings, "") if isinstance(action, Write)]
+    }
+    if trust.given(settings, machine):
+        made["ca"] = trust.place(settings, machine, "hand the build its certificates", f"{folder}/secrets/ca")
+    return made
 
 
 def _base(settings: Settings, image: Image, folder: str) -> list[Action]:
@@ -216,7 +216,7 @@ def _build(settings: Settings, image: Image, folder: str, wanted: str) -> Action
         argv += ["--build-arg", f"{name}={value}"]
     for name in proxies:
         argv += ["--build-arg", name]  # its value comes from the environment: a proxy's address may hold a password
-    for name in _secret_ids(settings):
+    for name in _secrets(settings, image.machine, folder):
         argv += ["--secret", f"id={name},src={folder}/secrets/{name}"]
     argv.append(f"{folder}/context")
     environment = {"DOCKER_BUILDKIT": "1", **proxies}

@@ -14,6 +14,12 @@ else nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | h
 
 OPERATOR = "echo ${SUDO_USER:-root} ${SUDO_UID:-0} ${SUDO_GID:-0}"
 
+# Where distributions keep the certificates of all authorities that the machine trusts, a company's own among them:
+# Debian and Ubuntu, the RHEL family, SUSE.
+AUTHORITIES = """for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt \\
+  /etc/ssl/ca-bundle.pem; do
+  [ -s $bundle ] && { sha256sum $bundle; break; }; done; :"""
+
 SYS_RESOURCE = 24  # the capability's number in linux/capability.h; without it no limit can be raised
 
 QUESTIONS: Questions = {
@@ -23,6 +29,7 @@ QUESTIONS: Questions = {
     "driver": shell(DRIVER),
     "operator": shell(OPERATOR),
     "capabilities": shell("sed -n 's/^CapBnd:[[:space:]]*//p' /proc/self/status"),
+    "authorities": shell(AUTHORITIES),
     "dpkg-audit": shell("command -v dpkg >/dev/null && dpkg --audit | head -n 3"),
 }
 
@@ -31,7 +38,8 @@ QUESTIONS: Questions = {
 class Machine:
     """A host's nature. `driver` is the NVIDIA driver's version, empty where none answers.
 
-    `raises_limits` is false inside a container or sandbox that may not raise resource limits.
+    `raises_limits` is false inside a container or sandbox that may not raise resource limits. `authorities` is the
+    file with the certificates that the machine trusts, empty where there is none, and its SHA-256.
     """
 
     distribution: str
@@ -46,6 +54,8 @@ class Machine:
     gid: int
     interrupted_packages: bool
     raises_limits: bool
+    authorities: str = ""
+    authorities_hash: str = ""
 
     @property
     def apt(self) -> bool:
@@ -63,6 +73,7 @@ def read(answers: Answers) -> Machine:
     words = shlex.split(answers["os-release"].file() or "", comments=True)
     release = dict(word.split("=", 1) for word in words if "=" in word)
     user, uid, gid = answers["operator"].out.split()
+    digest, _, authorities = answers["authorities"].out.strip().partition("  ")
     return Machine(
         distribution=release.get("ID", ""),
         like=release.get("ID_LIKE", ""),
@@ -76,4 +87,6 @@ def read(answers: Answers) -> Machine:
         gid=int(gid),
         interrupted_packages=bool(answers["dpkg-audit"].out.strip()),
         raises_limits=bool(int(answers["capabilities"].out.strip() or "0", 16) >> SYS_RESOURCE & 1),
+        authorities=authorities,
+        authorities_hash=digest,
     )

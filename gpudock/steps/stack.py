@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 from invoke.exceptions import Exit
 
@@ -14,7 +13,7 @@ from gpudock.errors import Refused
 from gpudock.questions import Answers, Questions, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import compose, engine, health, image, ports
+from gpudock.steps import compose, engine, health, image, ports, trust
 from gpudock.steps.image import Image
 from gpudock.steps.machine import Machine
 
@@ -32,7 +31,7 @@ class Container:
 
     image: Image
     compose: str | None
-    ca: str | None = field(repr=False)
+    ca_hash: str
     id: str
     image_id: str
     configuration: str
@@ -61,7 +60,7 @@ def questions(settings: Settings) -> Questions:
         **image.questions(settings),
         **ports.QUESTIONS,
         "stack.compose": file(compose.path(settings)),
-        "stack.ca": file(ca_path(settings)),
+        "stack.ca": question('sha256sum "$1" 2>/dev/null; :', ca_path(settings)),
         "stack.volumes": ("docker", "volume", "ls", "-q", "--filter", f"label={PROJECT}={settings.stack.name}"),
         "stack.container": question(INSPECT, settings.stack.name),
     }
@@ -76,7 +75,7 @@ def read(settings: Settings, answers: Answers) -> Container:
     return Container(
         image=image.read(settings, answers),
         compose=answers["stack.compose"].file(),
-        ca=answers["stack.ca"].file(),
+        ca_hash=answers["stack.ca"].out[:64],
         id=found.get("Id", ""),
         image_id=found.get("Image", ""),
         configuration=labels.get(compose.CONFIGURATION, ""),
@@ -151,12 +150,11 @@ def ca_path(settings: Settings) -> str:
 
 
 def _trust(settings: Settings, container: Container) -> list[Action]:
-    if not settings.network.ca_bundle:
+    if trust.digest(settings, container.machine) in ("", container.ca_hash):
         return []
-    bundle = Path(settings.network.ca_bundle).expanduser().read_text()
-    return (
-        [] if bundle == container.ca else [Write("put the CA bundle in place", ca_path(settings), bundle, secret=True)]
-    )
+    return [
+        trust.place(settings, container.machine, "have the container trust whom the host trusts", ca_path(settings))
+    ]
 
 
 def _mounted(settings: Settings) -> list[str]:

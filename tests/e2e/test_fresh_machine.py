@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import testbed
 from tests.conftest import Hosts
 from tests.testbed import TestHost, docker
 
-BUNDLE = str(testbed.CA_BUNDLE)
-ENVIRONMENT = {"PIP_CERT": BUNDLE, "GPUDOCK_NETWORK__CA_BUNDLE": BUNDLE, "GPUDOCK_JUPYTER_PASSWORD": "correct horse"}
+ENVIRONMENT = {"GPUDOCK_JUPYTER_PASSWORD": "correct horse"}
 LOGIN = """
 import io, paramiko, sys
 client = paramiko.SSHClient()

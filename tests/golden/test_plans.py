@@ -28,7 +28,7 @@ ENGINE = Engine(
 )  # fmt: skip
 NO_TOOLKIT = Toolkit(ENGINE, True, (), "", None, (), {}, None)
 IMAGE = Image(ENGINE, "sha256:1", "", "2026-01-01T00:00:00Z", 1, True, True)
-CONTAINER = Container(IMAGE, None, None, "", "", "", "", "", "", False, (), (), ())
+CONTAINER = Container(IMAGE, None, "", "", "", "", "", "", "", False, (), (), ())
 
 
 def whys(plan: list[Action]) -> list[str]:
@@ -347,3 +347,15 @@ def test_jupyter_never_runs_open(settle: Settle) -> None:
     assert whys(jupyter.plan_password(settle(), Jupyter(RUNNING, None, False), lambda: None)) == [
         "make a token, as no password is given"
     ]
+
+
+def test_the_build_and_the_container_trust_whom_the_host_trusts(settle: Settle) -> None:
+    """By default the host's own bundle goes into the build, by a secret, and into the container, once."""
+    machine = replace(DEBIAN, driver="", authorities="/etc/ssl/certs/ca-certificates.crt", authorities_hash="ab")
+    facts = replace(CONTAINER, image=replace(IMAGE, engine=replace(ENGINE, machine=machine)))
+    assert "hand the build its certificates" in whys(image.plan(settle(), facts.image))
+    put = "have the container trust whom the host trusts"
+    assert put in whys(stack.plan(settle(), facts))
+    assert put not in whys(stack.plan(settle(), replace(facts, ca_hash="ab")))
+    assert "SSL_CERT_FILE: /etc/gpudock/ca.crt" in compose.render(settle(), machine)
+    assert "SSL_CERT_FILE" not in compose.render(settle("network.ca_bundle=''"), machine)
