@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from gpudock.settings import Settings
-from gpudock.steps import image, trust
-from gpudock.steps.machine import Machine
+from gpudock.steps import trust
+from gpudock.steps.machine import Machine, wants_gpu
 
 COMPOSE = Path(__file__).parents[2] / "compose"
 SERVICE = "cuda_container_chatbot"  # the service's key in compose/compose.yml
@@ -63,7 +63,7 @@ def _document(settings: Settings, machine: Machine) -> dict[str, Any]:
 
 def gpu_mode(settings: Settings, machine: Machine) -> str:
     """How the container gets its GPUs: `runtime`, `cdi`, `gpus`, or empty for none."""
-    if not image.wants_gpu(settings, machine):
+    if not wants_gpu(settings, machine):
         return ""
     return "runtime" if settings.gpu.mode == "auto" else settings.gpu.mode
 

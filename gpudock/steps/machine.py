@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from gpudock.questions import Answers, Questions, file, shell
+from gpudock.settings import Settings
 
 # Cheap on a host whose GPU sleeps: nvidia-smi alone takes seconds without the persistence daemon.
 DRIVER = """if [ -r /proc/driver/nvidia/version ]; then
@@ -90,3 +91,8 @@ def read(answers: Answers) -> Machine:
         authorities=authorities,
         authorities_hash=digest,
     )
+
+
+def wants_gpu(settings: Settings, machine: Machine) -> bool:
+    """Whether the container is to see GPUs."""
+    return settings.gpu.use != "off" and bool(machine.driver)

@@ -10,7 +10,20 @@ import pytest
 from gpudock.actions import Action, Run, Write
 from gpudock.converge import Blocked
 from gpudock.errors import Refused
-from gpudock.steps import compose, daemon, engine, image, jupyter, ports, repository, services, stack, toolkit
+from gpudock.steps import (
+    base,
+    compose,
+    daemon,
+    engine,
+    image,
+    inputs,
+    jupyter,
+    ports,
+    repository,
+    services,
+    stack,
+    toolkit,
+)
 from gpudock.steps.engine import Engine
 from gpudock.steps.image import Image
 from gpudock.steps.jupyter import Jupyter
@@ -27,7 +40,7 @@ ENGINE = Engine(
     {"runc": {}}, False, 2, False, False,
 )  # fmt: skip
 NO_TOOLKIT = Toolkit(ENGINE, True, (), "", None, (), {}, None)
-IMAGE = Image(ENGINE, "sha256:1", "", "2026-01-01T00:00:00Z", 1, True, True)
+IMAGE = Image(ENGINE, "sha256:1", "", "2026-01-01T00:00:00Z", 1, ("gpudock/base:gpu-bookworm",), True)
 CONTAINER = Container(IMAGE, None, "", "", "", "", "", "", "", False, (), (), ())
 
 
@@ -199,7 +212,7 @@ def test_setup_leaves_the_toolkit_out_without_a_gpu(settle: Settle) -> None:
 
 def test_the_image_is_built_only_when_its_inputs_change(settle: Settle) -> None:
     """The label's hash decides; a changed package group or Python changes it."""
-    current = replace(IMAGE, inputs=image.inputs(settle(), DEBIAN))
+    current = replace(IMAGE, inputs=inputs.fingerprint(settle(), DEBIAN))
     assert image.plan(settle(), current) == []
     for override in ("image.groups=[notebook]", "image.python='3.13'", "image.environment=other"):
         assert whys(image.plan(settle(override), current))[-1] == "build the image cuda_container_chatbot"
@@ -214,15 +227,15 @@ def test_no_secret_of_the_build_stands_in_an_argument(settle: Settle) -> None:
 
 def test_the_gpu_groups_come_with_a_gpu(settle: Settle) -> None:
     """Without a GPU no package brings CUDA along."""
-    assert image.groups(settle(), DEBIAN) == ("notebook", "app", "torch", "llm")
-    assert image.groups(settle(), replace(DEBIAN, driver="")) == ("notebook", "app")
+    assert inputs.groups(settle(), DEBIAN) == ("notebook", "app", "torch", "llm")
+    assert inputs.groups(settle(), replace(DEBIAN, driver="")) == ("notebook", "app")
 
 
 def test_a_registry_mirror_prefixes_the_reference(settle: Settle) -> None:
     """Official images get the library/ that a mirror's prefix form wants."""
     wanted = settle("mirrors.registry=m.example.com/docker.io")
-    assert image.registry_reference(wanted, gpu=True) == "m.example.com/docker.io/nvidia/cuda:13.0.3-base-ubuntu24.04"
-    assert image.registry_reference(wanted, gpu=False) == "m.example.com/docker.io/library/debian:12-slim"
+    assert base.registry_reference(wanted, gpu=True) == "m.example.com/docker.io/nvidia/cuda:13.0.3-base-ubuntu24.04"
+    assert base.registry_reference(wanted, gpu=False) == "m.example.com/docker.io/library/debian:12-slim"
 
 
 def service_of(settings: Any, machine: Machine) -> dict[str, Any]:

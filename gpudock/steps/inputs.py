@@ -1,0 +1,53 @@
+"""What goes into the image: the build context's files and the build's arguments, and the hash of both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+from gpudock.settings import Settings
+from gpudock.steps import base
+from gpudock.steps.machine import Machine, wants_gpu
+
+CONTEXT = Path(__file__).parents[2] / "docker"
+
+
+def groups(settings: Settings, machine: Machine) -> tuple[str, ...]:
+    """The package groups; `auto` leaves out what brings CUDA along where there is no GPU."""
+    if tuple(settings.image.groups) != ("auto",):
+        return tuple(settings.image.groups)
+    return ("notebook", "app", "torch", "llm") if wants_gpu(settings, machine) else ("notebook", "app")
+
+
+def arguments(settings: Settings, machine: Machine) -> Mapping[str, str]:
+    """The Dockerfile's build arguments; none of them is secret."""
+    return {
+        "BASE": base.tag(settings, machine),
+        "PYTHON": settings.image.python,
+        "ENVIRONMENT": settings.image.environment,
+        "PACKAGE_GROUPS": " ".join(groups(settings, machine)),
+    }
+
+
+def fingerprint(settings: Settings, machine: Machine) -> str:
+    """The hash of all that goes into the image: the context's files and the arguments."""
+    text = json.dumps([context_hash(), arguments(settings, machine)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+@cache
+def context_hash() -> str:
+    """The hash of the build context: paths, contents, and which files can be executed."""
+    whole = hashlib.sha256()
+    for path in _files():
+        executable = b"x" if path.stat().st_mode & 0o100 else b"-"
+        content = hashlib.sha256(path.read_bytes()).digest()
+        whole.update(str(path.relative_to(CONTEXT)).encode() + b"\0" + executable + content)
+    return whole.hexdigest()
+
+
+def _files() -> Iterator[Path]:
+    return (path for path in sorted(CONTEXT.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
