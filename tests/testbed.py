@@ -214,10 +214,8 @@ def _bootstrap(release: str, packages: str, tag: str) -> None:
     if not shutil.which("mmdebstrap"):
         raise RuntimeError("test hosts are made with mmdebstrap: apt-get install mmdebstrap")
     hooks = ["--customize-hook=rm -f $1/etc/hostname $1/etc/resolv.conf"]
-    made = subprocess.Popen(
-        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", *hooks, release, "-"],
-        stdout=subprocess.PIPE,
-    )
-    subprocess.run([client(), "import", "-", tag], stdin=made.stdout, check=True, capture_output=True)
-    if made.wait():
+    argv = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", *hooks, release, "-"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as made:
+        subprocess.run([client(), "import", "-", tag], stdin=made.stdout, check=True, capture_output=True)
+    if made.returncode:
         raise RuntimeError(f"mmdebstrap {release} failed")

@@ -166,7 +166,7 @@ def test_a_jupyter_terminal_has_the_environment(login: fabric.Connection, tmp_pa
         listen = (
             "const done = arguments[1]; let seen = ''; const socket = new WebSocket(`ws://${location.host}/terminals/websocket/${arguments[0]}`);"
             "socket.onmessage = m => { seen += JSON.parse(m.data)[1]; if (seen.includes('END:')) done(seen); };"
-            "socket.onopen = () => setTimeout(() => socket.send(JSON.stringify(['stdin', 'echo $(which python) EN''D:\\r'])), 2000);"
+            "socket.onopen = () => setTimeout(() => socket.send(JSON.stringify(['stdin', `echo $(which python) EN''D:\\r`])), 2000);"
         )
         driver.set_script_timeout(30)
         assert "/opt/envs/chatbot/bin/python END:" in driver.execute_async_script(listen, name)
