@@ -31,8 +31,8 @@ PASSWORD = {"GPUDOCK_JUPYTER_PASSWORD": "correct horse"}
 
 @pytest.fixture(scope="module")
 def bare(hosts: Hosts) -> TestHost:
-    """A server with nothing but sshd, sudo and systemd."""
-    return hosts("trixie")
+    """A Debian 12 with nothing but sshd, sudo and systemd: its Docker is 20.10, its Compose 1.29."""
+    return hosts("bookworm")
 
 
 @pytest.fixture(scope="module")
