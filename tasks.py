@@ -2,7 +2,7 @@
 
 from gpudock import development
 from gpudock.command import namespace
-from gpudock.steps import engine, image, journey, jupyter, ssh, stack, toolkit
+from gpudock.steps import audit, engine, image, journey, jupyter, ssh, stack, toolkit
 
 STEPS = (
     engine.INSTALL,  # prerequisite
@@ -17,6 +17,7 @@ STEPS = (
 ns = namespace(
     "gpudock", journey.setup(STEPS), journey.plan(STEPS), journey.status(), journey.teardown(), journey.config
 )
+ns.add_task(audit.audit)
 ns.add_task(development.test)
 ns.add_task(development.schema)
 for part in (engine, toolkit, image, stack, ssh, jupyter):

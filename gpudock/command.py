@@ -11,6 +11,7 @@ import invoke
 from invoke.parser import Argument
 
 from gpudock.converge import Convergence, Outcome, Step
+from gpudock.errors import UsageError
 from gpudock.host import Host
 from gpudock.questions import ask
 from gpudock.report import Report
@@ -25,6 +26,7 @@ class Options:
     json: bool = False
     dry_run: bool = False
     yes: bool = False
+    wait: bool = False
 
     @classmethod
     def take(cls, arguments: dict[str, Any]) -> Options:
@@ -34,6 +36,7 @@ class Options:
             bool(arguments.pop("json", False)),
             bool(arguments.pop("dry_run", False)),
             bool(arguments.pop("yes", False)),
+            bool(arguments.pop("wait", False)),
         )
 
     @staticmethod
@@ -41,18 +44,23 @@ class Options:
         """Declare the shared options to Invoke's parser."""
         return [
             Argument(names=("set",), kind=list, default=[], help="A setting, as section.key=value; can be repeated."),
-            Argument(names=("json",), kind=bool, default=False, help="Print one JSON object a line."),
-            Argument(
-                names=("dry-run",),
-                attr_name="dry_run",
-                kind=bool,
-                default=False,
-                help="Only show what would change, files as a diff.",
-            ),
-            Argument(
-                names=("yes",), kind=bool, default=False, help="Do what would stop running containers without asking."
-            ),
+            _flag("json", "Print one JSON object a line."),
+            _flag("dry-run", "Only show what would change, files as a diff."),
+            _flag("yes", "Do what would stop running containers without asking."),
+            _flag("wait", "Wait for another operator who is changing the host, instead of failing."),
         ]
+
+
+def whole_number(name: str, text: str, *, least: int) -> int:
+    """Read an option's value. Raises UsageError for what is no whole number or too small."""
+    if not text.isdecimal() or int(text) < least:
+        raise UsageError(f"{name} {text}: should be a whole number, {least} or more.")
+    return int(text)
+
+
+def _flag(name: str, help: str) -> Argument:  # noqa: A002
+    attribute = name.replace("-", "_") if "-" in name else None
+    return Argument(names=(name,), attr_name=attribute, kind=bool, default=False, help=help)
 
 
 @dataclass
@@ -69,7 +77,10 @@ class Job:
 
     def converge(self, *steps: Step[Any], chained: bool = False) -> list[Outcome]:
         """Bring the host to what the settings say of these steps, up to the first failure."""
-        run = Convergence(self.host, self.settings, self.report, self.options.dry_run, chained, self.stop)
+        options = self.options
+        run = Convergence(
+            self.host, self.settings, self.report, self.task, options.dry_run, chained, options.wait, self.stop
+        )
         return run.run(steps)
 
     def dry_run(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gpudock import layers
+from gpudock.credentials import hide
 from gpudock.errors import SettingsError
 from gpudock.inventory import Hosts, Inventory, nearest
 from gpudock.layers import Key, Layer, Value
@@ -74,7 +75,7 @@ def describe(loaded: Loaded) -> Iterator[tuple[str, str, str]]:
     """Yield key, value and origin of each setting; passwords in addresses are hidden."""
     for key, value in _leaves(msgspec.to_builtins(loaded.settings)):
         origin = loaded.origins.get(key) or loaded.origins.get(key.rpartition(".")[0]) or "built in"
-        yield key, re.sub(r"(://[^/:@\s]+):[^@/\s]+@", r"\1:•••@", str(value)), origin
+        yield key, hide(str(value)), origin
 
 
 def schema(kind: Any = Settings) -> dict[str, Any]:

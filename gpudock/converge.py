@@ -13,14 +13,17 @@ from threading import Event
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from gpudock.actions import Action
-from gpudock.errors import GpudockError, NotConverged, Refused
+from gpudock.errors import GpudockError, Locked, NotConverged, Refused, Unreachable
 from gpudock.host import Host
+from gpudock.lock import Lock
 from gpudock.questions import Answers, Questions, ask
 from gpudock.settings import Settings
 
 F = TypeVar("F")
 Plan = Sequence[Action]
 Status = Literal["ok", "changed", "planned", "skipped", "failed"]
+
+LOCK_EVERY = 2.0  # seconds between two tries to get another operator's lock
 
 
 class Interrupted(GpudockError):
@@ -81,19 +84,28 @@ class Progress(Protocol):
     def outcome(self, outcome: Outcome) -> None:
         """A step is done."""
 
+    def note(self, host: str, text: str) -> None:
+        """Something the operator should know, such as what is waited for."""
+
 
 @dataclass
 class Convergence:
-    """A chain of steps on one host. `stop` is set when no new action may begin (Ctrl-C)."""
+    """A chain of steps on one host, run by `task`. `stop` is set when no new action may begin (Ctrl-C).
+
+    `wait` tells to wait for another operator's lock.
+    """
 
     host: Host
     settings: Settings
     progress: Progress
+    task: str = ""
     dry_run: bool = False
     chained: bool = False
+    wait: bool = False
     stop: Event = field(default_factory=Event)
     answers: Answers = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
+    lock: Lock | None = None
 
     def run(self, steps: Sequence[Step[Any]]) -> list[Outcome]:
         """Bring the host to what the settings say, step by step, up to the first failure.
@@ -101,12 +113,15 @@ class Convergence:
         Raises GpudockError where the host cannot even be asked.
         """
         self.answers = self._ask(steps)
-        for index, step in enumerate(steps):
-            outcome = self._settle(step, steps[index:])
-            self.outcomes.append(outcome)
-            self.progress.outcome(outcome)
-            if outcome.status == "failed":
-                break
+        try:
+            for index, step in enumerate(steps):
+                outcome = self._settle(step, steps[index:])
+                self.outcomes.append(outcome)
+                self.progress.outcome(outcome)
+                if outcome.status == "failed":
+                    break
+        finally:
+            self._unlock()
         return self.outcomes
 
     def _settle(self, step: Step[Any], rest: Sequence[Step[Any]]) -> Outcome:
@@ -114,8 +129,12 @@ class Convergence:
         done: list[Action] = []
         reason, facts, error = "", None, None
         try:
-            facts = step.read(self.settings, self.answers)
-            status, reason = self._decide(step, facts, done)
+            facts, plan, reason = self._look(step)
+            if plan and not self.dry_run and not self.lock:
+                self._take_lock()
+                self.answers = self._ask(rest)  # whoever held it before has changed something
+                facts, plan, reason = self._look(step)
+            status = self._decide(step, plan, reason, done)
             if status == "changed":
                 self.answers = self._ask(rest)
                 facts = self._confirm(step)
@@ -126,29 +145,65 @@ class Convergence:
         seconds = time.monotonic() - started
         return Outcome(self.host.name, step.name, status, tuple(done), seconds, reason, error, facts)
 
-    def _decide(self, step: Step[Any], facts: Any, done: list[Action]) -> tuple[Status, str]:
-        """Plan and, unless it is a dry run, apply; `done` gathers the actions begun, or in a dry run planned."""
-        reason = step.skip(self.settings, facts) if self.chained else None
+    def _look(self, step: Step[Any]) -> tuple[Any, Plan, str]:
+        """Return the step's facts, its plan, and the reason to skip it, empty where there is none."""
+        facts = step.read(self.settings, self.answers)
+        if self.chained and (reason := step.skip(self.settings, facts)):
+            return facts, (), reason
+        return facts, step.plan(self.settings, facts), ""
+
+    def _decide(self, step: Step[Any], plan: Plan, reason: str, done: list[Action]) -> Status:
+        """Apply unless it is a dry run; `done` gathers the actions begun, or in a dry run planned."""
         if reason:
-            return "skipped", reason
-        plan = step.plan(self.settings, facts)
+            return "skipped"
         if not plan:
-            return "ok", ""
+            return "ok"
         if self.dry_run:
             done.extend(plan)
-            return "planned", ""
+            return "planned"
         for action in plan:
             done.append(action)
             self._apply(step, action)
-        return "changed", ""
+        return "changed"
 
     def _apply(self, step: Step[Any], action: Action) -> None:
         if self.stop.is_set():
             raise Interrupted(f"{self.host.name} {step.name}: stopped before it would {action.why}.")
+        assert self.lock
         started = time.monotonic()
         self.progress.begin(self.host.name, step.name, action)
-        action.apply(self.host, lambda text: self.progress.line(self.host.name, text))
+        self.lock.begin(step.name, action)
+        result = "failed"
+        try:
+            action.apply(self.host, lambda text: self.progress.line(self.host.name, text))
+            result = "done"
+        except Unreachable:
+            result = "interrupted"
+            raise
+        finally:
+            self.lock.end(step.name, action, result, time.monotonic() - started)
         self.progress.end(self.host.name, step.name, action, time.monotonic() - started)
+
+    def _take_lock(self) -> None:
+        """Take the host's lock, waiting for it where told to. Raises Locked, or Interrupted by Ctrl-C."""
+        holder = ""
+        while not self.lock:
+            try:
+                self.lock = Lock.take(self.host, self.settings.host, self.task)
+            except Locked as locked:
+                if not self.wait:
+                    raise
+                if locked.holder != holder:
+                    holder = locked.holder
+                    self.progress.note(self.host.name, f"waits for {holder}")
+                if self.stop.wait(LOCK_EVERY):
+                    raise Interrupted(f"{self.host.name}: stopped while it waited for {holder}.") from None
+
+    def _unlock(self) -> None:
+        if self.lock and (trouble := self.lock.release()):
+            path = self.settings.host.audit
+            self.progress.note(self.host.name, f"some changes could not be recorded in {path}: {trouble}")
+        self.lock = None
 
     def _confirm(self, step: Step[Any]) -> Any:
         facts = step.read(self.settings, self.answers)

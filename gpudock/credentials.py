@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import sys
 from pathlib import Path
 from threading import Lock
@@ -14,6 +15,7 @@ from gpudock.errors import UsageError
 
 _prompting = Lock()
 _answered: dict[str, str] = {}
+_given: set[str] = set()
 
 
 def secret(variable: str, file: str = "", prompt: str = "") -> str | None:
@@ -21,22 +23,36 @@ def secret(variable: str, file: str = "", prompt: str = "") -> str | None:
 
     The prompt is shown once in a run, however many hosts need the answer, and only where there is a terminal.
     """
-    if value := os.environ.get(variable):
-        return value
-    if file:
-        return _first_line(Path(file).expanduser())
-    if not prompt or not sys.stdin.isatty():
-        return None
-    with _prompting:
-        if variable not in _answered:
-            _answered[variable] = getpass.getpass(prompt)
-        return _answered[variable] or None
+    value = os.environ.get(variable)
+    if not value and file:
+        value = _first_line(Path(file).expanduser())
+    if not value and prompt and sys.stdin.isatty():
+        value = _asked(variable, prompt)
+    if value:
+        _given.add(value)
+    return value or None
+
+
+def hide(text: str) -> str:
+    """Take the secrets that were given in this run, and passwords in addresses, out of a text for logs."""
+    for value in sorted(_given, key=len, reverse=True):
+        text = text.replace(value, "•••")
+    return re.sub(r"(://[^/:@\s]+):[^@/\s]+@", r"\1:•••@", text)
 
 
 def sudo_password(context: invoke.Context, host: str) -> str | None:
     """Return the password for sudo: Invoke's own setting first, then GPUDOCK_SUDO_PASSWORD, then a prompt."""
-    configured = context.config.sudo.password
-    return configured or secret("GPUDOCK_SUDO_PASSWORD", prompt=f"sudo password (asked by {host}): ")
+    if configured := context.config.sudo.password:
+        _given.add(configured)
+        return str(configured)
+    return secret("GPUDOCK_SUDO_PASSWORD", prompt=f"sudo password (asked by {host}): ")
+
+
+def _asked(variable: str, prompt: str) -> str:
+    with _prompting:
+        if variable not in _answered:
+            _answered[variable] = getpass.getpass(prompt)
+        return _answered[variable]
 
 
 def _first_line(path: Path) -> str:

@@ -8,6 +8,7 @@
     │   └── NotConverged (1)      all was done, and the facts still differ from the settings
     ├── CannotTell (1)            a question to the host has no answer: not the same as "is not there"
     ├── Refused (1)               the host's state needs a person's decision; nothing was touched
+    ├── Locked (1)                another operator is changing the host; nothing was touched
     ├── SudoRefused (1)           the user may not become root
     └── ProblemsFound (4)         `doctor` or `plan --check` found something
 
@@ -16,6 +17,7 @@ All are Invoke's Exit, so that `inv` and `fab` print the message and end with th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from invoke.exceptions import Exit
@@ -69,6 +71,19 @@ class CannotTell(GpudockError):
 
 class Refused(GpudockError):
     """The state of the host needs a person's decision. Nothing was touched."""
+
+
+class Locked(GpudockError):
+    """Another operator holds the host's lock. `now` is the host's time, `holder` what the holder says of itself."""
+
+    def __init__(self, host: str, now: str, holder: Mapping[str, str]) -> None:
+        address = f" ({holder['from']})" if holder.get("from") else ""
+        self.holder = f"{holder.get('who', 'someone who has not said who it is')}{address}"
+        doing = ": ".join(holder[key] for key in ("task", "step", "why") if holder.get(key))
+        super().__init__(
+            f"{host} is being changed by {self.holder}, since {holder.get('since', '?')} (now {now})"
+            f"{', doing ' + doing if doing else ''}. Nothing was touched: wait for it with --wait, or ask them."
+        )
 
 
 class SudoRefused(GpudockError):

@@ -57,6 +57,10 @@ class Report:
         elif outcome.status == "ok":
             self.write(f"{name}: ok", "ok")
 
+    def note(self, host: str, text: str) -> None:
+        """Something the operator should know."""
+        self.complain(f"{host}: {text}")
+
     def say(self, host: str, step: str, facts: Mapping[str, Any], text: str) -> None:
         """Give a task's answer: `text` to people, `facts` to machines."""
         self.write(f"{host}\n{text}" if self.hosts > 1 else text)

@@ -48,9 +48,11 @@ class Network(Section, frozen=True):
 
 
 class HostFolder(Section, frozen=True):
-    """gpudock's own folder on each host."""
+    """gpudock's own folders and files on each host."""
 
     state: Path
+    lock: Path
+    audit: Path
 
 
 class Apt(Section, frozen=True):

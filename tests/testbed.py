@@ -165,7 +165,7 @@ def start(kind: str, key: Path, *options: str) -> TestHost:
     )
     if kind == "fresh":
         return TestHost(name, 0, key)
-    host = TestHost(name, _port(name), key)
+    host = at(name, key)
     host.wait()
     public = key.with_suffix(".pub").read_text()
     for user in host.users:
@@ -176,6 +176,11 @@ def start(kind: str, key: Path, *options: str) -> TestHost:
             data=public,
         )
     return host
+
+
+def at(name: str, key: Path) -> TestHost:
+    """The host that a running container is."""
+    return TestHost(name, _port(name), key)
 
 
 def remove_stale() -> None:

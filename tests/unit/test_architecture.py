@@ -23,6 +23,7 @@ LAYERS = [
     {"settings", "inventory", "layers", "failures", "credentials", "channel"},
     {"config", "host"},
     {"docker_api", "questions", "actions"},
+    {"lock"},
     {"converge"},
     {"report"},
     {"live", "command"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -36,7 +37,9 @@ program.run(["x", "step", *sys.argv[2:]])
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     """Run the step in a process of its own."""
     argv = [sys.executable, "-c", SCRIPT.format(root=str(ROOT)), str(folder), *words]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    beside = folder.parent / f"{folder.name}-host"  # not this machine's own lock and log
+    environ = {**os.environ, "GPUDOCK_HOST__LOCK": str(beside), "GPUDOCK_HOST__AUDIT": str(beside / "audit.jsonl")}
+    return subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def made(folder: Path) -> list[str]:

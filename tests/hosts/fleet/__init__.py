@@ -1,0 +1,1 @@
+"""A user's own project on gpudock: a step, a table of contents, and plain tasks beside it."""
