@@ -169,10 +169,10 @@ class Convergence:
     def _apply(self, step: Step[Any], action: Action) -> None:
         if self.stop.is_set():
             raise Interrupted(f"{self.host.name} {step.name}: stopped before it would {action.why}.")
-        assert self.lock
+        lock = self._take_lock()
         started = time.monotonic()
         self.progress.begin(self.host.name, step.name, action)
-        self.lock.begin(step.name, action)
+        lock.begin(step.name, action)
         result = "failed"
         try:
             action.apply(self.host, lambda text: self.progress.line(self.host.name, text))
@@ -181,11 +181,11 @@ class Convergence:
             result = "interrupted"
             raise
         finally:
-            self.lock.end(step.name, action, result, time.monotonic() - started)
+            lock.end(step.name, action, result, time.monotonic() - started)
         self.progress.end(self.host.name, step.name, action, time.monotonic() - started)
 
-    def _take_lock(self) -> None:
-        """Take the host's lock, waiting for it where told to. Raises Locked, or Interrupted by Ctrl-C."""
+    def _take_lock(self) -> Lock:
+        """Take the host's lock once, waiting for it where told to. Raises Locked, or Interrupted by Ctrl-C."""
         holder = ""
         while not self.lock:
             try:
@@ -198,6 +198,7 @@ class Convergence:
                     self.progress.note(self.host.name, f"waits for {holder}")
                 if self.stop.wait(LOCK_EVERY):
                     raise Interrupted(f"{self.host.name}: stopped while it waited for {holder}.") from None
+        return self.lock
 
     def _unlock(self) -> None:
         if self.lock and (trouble := self.lock.release()):
