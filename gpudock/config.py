@@ -20,7 +20,7 @@ from gpudock.credentials import hide
 from gpudock.errors import SettingsError
 from gpudock.inventory import Hosts, Inventory, nearest
 from gpudock.layers import Key, Layer, Value
-from gpudock.settings import Mirrors, Settings
+from gpudock.settings import Family, Mirrors, Settings
 
 ROOT = Path(__file__).parents[1]
 T = TypeVar("T")
@@ -69,6 +69,13 @@ def load_inventory(root: Path = ROOT) -> Inventory:
     layer = _file(root, "config/hosts.yml")
     hosts = _convert(layer, Hosts, layer)
     return Inventory(hosts.hosts, hosts.groups)
+
+
+@cache
+def load_families(root: Path = ROOT) -> Mapping[str, Family]:
+    """Read config/cuda.yml: what fits which NVIDIA driver, the newest first. Raises SettingsError."""
+    layer = _file(root, "config/cuda.yml")
+    return _convert(layer, dict[str, Family], layer)
 
 
 def describe(loaded: Loaded) -> Iterator[tuple[str, str, str]]:
@@ -187,4 +194,9 @@ def _leaves(value: Any, within: str = "") -> Iterator[tuple[str, Any]]:
         yield within.rstrip("."), value
 
 
-SCHEMAS = {"schema.json": Settings, "hosts.schema.json": Hosts, "mirrors.schema.json": dict[str, Mirrors]}
+SCHEMAS = {
+    "schema.json": Settings,
+    "hosts.schema.json": Hosts,
+    "mirrors.schema.json": dict[str, Mirrors],
+    "cuda.schema.json": dict[str, Family],
+}

@@ -13,6 +13,7 @@ Name = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", description=
 Reference = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._/:@-]*$", description="An image's name, in lower case.")]
 Path = Annotated[str, Meta(pattern=r"^/", description="A path on the host, from the root.")]
 Volume = Annotated[str, Meta(pattern=r"^[^:]+:/[^:]*(:ro|:rw)?$", description="source:/target or source:/target:ro")]
+Python = Literal["3.10", "3.11", "3.12", "3.13", "3.14"]
 Text = Annotated[str, Meta(min_length=1)]
 
 
@@ -78,13 +79,24 @@ class Toolkit(Section, frozen=True):
     set_as_default: bool
 
 
+class Family(Section, frozen=True):
+    """A line of config/cuda.yml: what the image is made of for drivers from `driver` (a major version) on."""
+
+    driver: Annotated[int, Meta(ge=1)]
+    require: Text
+    base: Text
+    torch: Name
+    python: Python
+
+
 class Image(Section, frozen=True):
     """The image."""
 
     name: Reference
-    base: Literal["auto", "registry", "bootstrap"]
-    registry_base: Reference
-    python: Literal["3.10", "3.11", "3.12", "3.13", "3.14"]
+    base: Literal["auto", "registry", "bootstrap", "base", "runtime", "devel"]
+    registry_base: Annotated[str, Meta(pattern=r"^([a-z0-9][a-zA-Z0-9._/:@-]*)?$")]
+    cuda: Name
+    python: Python
     environment: Name
     groups: Annotated[tuple[Name, ...], Meta(min_length=1)]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from gpudock.actions import Action, Run
 from gpudock.settings import Settings
-from gpudock.steps import apt
+from gpudock.steps import apt, cuda
 from gpudock.steps.engine import Engine
 from gpudock.steps.machine import Machine, wants_gpu
 
@@ -17,6 +19,8 @@ REGISTRY_IMAGES = {
     "trixie": "debian:13-slim",
 }
 DEFAULT_RELEASE = "bookworm"
+
+NVIDIA = ("base", "runtime", "devel")  # kinds of NVIDIA's images; none of them can be made here
 
 # `manifest inspect` asks little and gives up in time where the registry is slow or blocked.
 BASE = """mode=$1 reference=$2 release=$3 tag=$4 client=$5 context=$6; shift 6
@@ -35,9 +39,20 @@ def release(settings: Settings) -> str:
     return RELEASES.get(settings.image.python, DEFAULT_RELEASE)
 
 
-def registry_reference(settings: Settings, *, gpu: bool) -> str:
-    """The base image as the registry, or its mirror, calls it."""
-    reference = settings.image.registry_base if gpu else REGISTRY_IMAGES[release(settings)]
+def reference(settings: Settings, machine: Machine) -> str:
+    """The base image as its publisher calls it, `name:tag` or `name:tag@sha256:…`."""
+    if settings.image.registry_base:
+        return settings.image.registry_base
+    flavour = settings.image.base
+    if flavour in NVIDIA:
+        return cuda.family(settings, machine).base.replace("FLAVOUR", flavour)
+    if flavour != "bootstrap" and wants_gpu(settings, machine):
+        return cuda.family(settings, machine).base.replace("FLAVOUR", "base")
+    return REGISTRY_IMAGES[release(settings)]
+
+
+def mirrored(settings: Settings, reference: str) -> str:
+    """An image's name as the registry's mirror has it; official images get the library/ that a mirror wants."""
     if not settings.mirrors.registry:
         return reference
     path = reference if "/" in reference else f"library/{reference}"
@@ -45,22 +60,28 @@ def registry_reference(settings: Settings, *, gpu: bool) -> str:
 
 
 def tag(settings: Settings, machine: Machine) -> str:
-    """The local name of the base, the same wherever it came from."""
-    kind = "gpu" if wants_gpu(settings, machine) and settings.image.base != "bootstrap" else "plain"
-    return f"gpudock/base:{kind}-{release(settings)}"
+    """The local name of the base, the same wherever it came from: an image of that name is not fetched again."""
+    name, own = reference(settings, machine), release(settings)
+    if settings.image.base == "bootstrap":
+        return f"gpudock/base:bootstrap-{own}"
+    if name == REGISTRY_IMAGES[own]:
+        return f"gpudock/base:{own}"
+    short = re.sub(r"@sha256:([0-9a-f]{12}).*", r"-\1", name)
+    return f"gpudock/base:{re.sub(r'[^A-Za-z0-9.-]+', '-', short)}-{own}"
 
 
 def fetch(settings: Settings, engine: Engine, context: str, *, bootstrap: bool) -> list[Action]:
     """Get the base image; `bootstrap` tells whether the tool that can make one is on the host."""
-    reference = registry_reference(settings, gpu=wants_gpu(settings, engine.machine))
+    image = mirrored(settings, reference(settings, engine.machine))
     name = tag(settings, engine.machine)
+    mode = "registry" if settings.image.base in NVIDIA else settings.image.base
     actions: list[Action] = []
-    if settings.image.base != "registry" and not bootstrap:
+    if mode != "registry" and not bootstrap:
         actions += [
             apt.update(settings, "fetch the package lists"),
             apt.install(settings, "install mmdebstrap, which makes a base where no registry answers", "mmdebstrap"),
         ]
     options = ["--mirror", settings.mirrors.apt] if settings.mirrors.apt else []
-    argv = (settings.image.base, reference, release(settings), name, engine.client, context, *options)
+    argv = (mode, image, release(settings), name, engine.client, context, *options)
     make = Run(f"get the base image {name}", ("sh", "-ec", BASE, "sh", *argv), environment=apt.environment(settings))
     return [*actions, make]

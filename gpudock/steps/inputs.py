@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from gpudock.settings import Settings
-from gpudock.steps import base
+from gpudock.steps import base, cuda
 from gpudock.steps.machine import Machine, wants_gpu
 
 CONTEXT = Path(__file__).parents[2] / "docker"
@@ -17,9 +17,15 @@ CONTEXT = Path(__file__).parents[2] / "docker"
 
 def groups(settings: Settings, machine: Machine) -> tuple[str, ...]:
     """The package groups; `auto` leaves out what brings CUDA along where there is no GPU."""
-    if tuple(settings.image.groups) != ("auto",):
-        return tuple(settings.image.groups)
-    return ("notebook", "app", "torch", "llm") if wants_gpu(settings, machine) else ("notebook", "app")
+    chosen = tuple(dict.fromkeys(settings.image.groups))
+    if chosen == ("auto",):
+        return ("notebook", "app", "torch", "llm") if wants_gpu(settings, machine) else ("notebook", "app")
+    return (*chosen, "torch") if "llm" in chosen and "torch" not in chosen else chosen
+
+
+def locks(settings: Settings, machine: Machine) -> tuple[str, ...]:
+    """The locks of the groups; that of `torch` is the one that fits the driver."""
+    return tuple(cuda.torch_lock(settings, machine) if name == "torch" else name for name in groups(settings, machine))
 
 
 def arguments(settings: Settings, machine: Machine) -> Mapping[str, str]:
@@ -28,7 +34,8 @@ def arguments(settings: Settings, machine: Machine) -> Mapping[str, str]:
         "BASE": base.tag(settings, machine),
         "PYTHON": settings.image.python,
         "ENVIRONMENT": settings.image.environment,
-        "PACKAGE_GROUPS": " ".join(groups(settings, machine)),
+        "PACKAGE_GROUPS": " ".join(locks(settings, machine)),
+        "REQUIRE_CUDA": cuda.family(settings, machine).require if wants_gpu(settings, machine) else "",
     }
 
 

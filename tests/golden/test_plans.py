@@ -10,20 +10,7 @@ import pytest
 from gpudock.actions import Action, Run, Write
 from gpudock.converge import Blocked
 from gpudock.errors import Refused
-from gpudock.steps import (
-    base,
-    compose,
-    daemon,
-    engine,
-    image,
-    inputs,
-    jupyter,
-    ports,
-    repository,
-    services,
-    stack,
-    toolkit,
-)
+from gpudock.steps import compose, daemon, engine, image, inputs, jupyter, ports, repository, services, stack, toolkit
 from gpudock.steps.engine import Engine
 from gpudock.steps.image import Image
 from gpudock.steps.jupyter import Jupyter
@@ -40,7 +27,15 @@ ENGINE = Engine(
     {"runc": {}}, False, 2, False, False,
 )  # fmt: skip
 NO_TOOLKIT = Toolkit(ENGINE, True, (), "", None, (), {}, None)
-IMAGE = Image(ENGINE, "sha256:1", "", "2026-01-01T00:00:00Z", 1, ("gpudock/base:gpu-bookworm",), True)
+IMAGE = Image(
+    ENGINE,
+    "sha256:1",
+    "",
+    "2026-01-01T00:00:00Z",
+    1,
+    ("gpudock/base:nvidia-cuda-13.0.3-base-ubuntu24.04-bookworm",),
+    True,
+)
 CONTAINER = Container(IMAGE, None, "", "", "", "", "", "", "", False, (), (), ())
 
 
@@ -223,19 +218,6 @@ def test_no_secret_of_the_build_stands_in_an_argument(settle: Settle) -> None:
     wanted = settle("mirrors.pypi=https://me:geheim@pypi", "network.https_proxy=http://me:geheim@proxy")
     for action in image.plan(wanted, IMAGE):
         assert "geheim" not in str(action.describe())
-
-
-def test_the_gpu_groups_come_with_a_gpu(settle: Settle) -> None:
-    """Without a GPU no package brings CUDA along."""
-    assert inputs.groups(settle(), DEBIAN) == ("notebook", "app", "torch", "llm")
-    assert inputs.groups(settle(), replace(DEBIAN, driver="")) == ("notebook", "app")
-
-
-def test_a_registry_mirror_prefixes_the_reference(settle: Settle) -> None:
-    """Official images get the library/ that a mirror's prefix form wants."""
-    wanted = settle("mirrors.registry=m.example.com/docker.io")
-    assert base.registry_reference(wanted, gpu=True) == "m.example.com/docker.io/nvidia/cuda:13.0.3-base-ubuntu24.04"
-    assert base.registry_reference(wanted, gpu=False) == "m.example.com/docker.io/library/debian:12-slim"
 
 
 def service_of(settings: Any, machine: Machine) -> dict[str, Any]:

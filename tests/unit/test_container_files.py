@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gpudock.config import ROOT
+from gpudock.config import ROOT, load_families
 
 DOCKERFILE = (ROOT / "docker/Dockerfile").read_text()
 REQUIREMENTS = ROOT / "docker/requirements"
@@ -39,21 +39,36 @@ def test_every_group_is_locked_with_hashes(group: str) -> None:
         line for line in (REQUIREMENTS / f"{group}.in").read_text().split("\n") if line and not line.startswith("#")
     ]
     for name in names:
-        assert re.search(rf"^{name.replace('_', '-')}==", lock, re.MULTILINE | re.IGNORECASE), name
+        assert re.search(rf"^{re.split('[=<>]', name)[0].replace('_', '-')}==", lock, re.MULTILINE | re.IGNORECASE), (
+            name
+        )
     pinned = re.findall(r"^[a-z0-9]\S*==", lock, re.MULTILINE)
     assert len(re.findall(r"^[a-z0-9]\S*==[^\n]*\\\n\s+--hash=sha256:", lock, re.MULTILINE)) == len(pinned)
     assert "://" not in lock
 
 
-def test_groups_agree_with_each_other() -> None:
-    """A package that is in two locks has the same versions in both, or they could not be installed together."""
+def versions(lock: Path) -> dict[str, set[str]]:
+    """The versions of each package in a lock; it can have several, for different Pythons."""
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([a-z0-9][\w.-]*)(?:\[[^\]]*\])?==(\S+)", lock.read_text(), re.MULTILINE):
+        found.setdefault(name, set()).add(version)
+    return found
+
+
+@pytest.mark.parametrize("torch", sorted(family.torch for family in load_families().values()))
+def test_groups_agree_with_each_other(torch: str) -> None:
+    """Whatever CUDA: a package that is in two locks has the same versions in both, or they could not be installed."""
     seen: dict[str, set[str]] = {}
-    for path in sorted(REQUIREMENTS.glob("*.txt")):
-        here: dict[str, set[str]] = {}
-        for name, version in re.findall(r"^([a-z0-9][\w.-]*)(?:\[[^\]]*\])?==(\S+)", path.read_text(), re.MULTILINE):
-            here.setdefault(name, set()).add(version)
-        for name, versions in here.items():
-            assert seen.setdefault(name, versions) == versions, f"{name} in {path.name}"
+    for group in ("notebook", "app", torch, "llm", "langchain-experimental"):
+        for name, here in versions(REQUIREMENTS / f"{group}.txt").items():
+            assert seen.setdefault(name, here) == here, f"{name} in {group}"
+
+
+def test_only_torch_brings_cuda() -> None:
+    """What is built on torch leaves torch and CUDA to the one lock that fits the driver."""
+    for group in ("notebook", "app", "llm", "langchain-experimental"):
+        found = versions(REQUIREMENTS / f"{group}.txt")
+        assert not [name for name in found if re.match(r"torch|triton|nvidia-|cuda-", name)], group
 
 
 def test_the_documented_packages_are_all_there() -> None:

@@ -1,0 +1,141 @@
+"""What the image is made of: base, CUDA, groups, by settings and driver; all of it pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from gpudock.config import ROOT, load_families
+from gpudock.errors import Refused, UsageError
+from gpudock.steps import base, inputs
+from gpudock.steps.machine import Machine
+from tests.conftest import Settle
+
+DEBIAN = Machine("debian", "", "13", "trixie", "amd64", True, "580.95.05", "ops", 1234, 1234, False, True)
+NO_GPU = replace(DEBIAN, driver="")
+
+
+def driven_by(driver: str) -> Machine:
+    """The host with another driver."""
+    return replace(DEBIAN, driver=driver)
+
+
+@pytest.mark.parametrize(
+    ("driver", "reference", "torch", "require"),
+    [
+        ("595.10", "nvidia/cuda:13.0.3-base-ubuntu24.04", "torch", "cuda>=13.0"),
+        ("580.65.06", "nvidia/cuda:13.0.3-base-ubuntu24.04", "torch", "cuda>=13.0"),
+        ("579.99", "nvidia/cuda:12.8.1-base-ubuntu24.04", "torch-12.8", "cuda>=12.8"),
+        ("570.86.15", "nvidia/cuda:12.8.1-base-ubuntu24.04", "torch-12.8", "cuda>=12.8"),
+        ("535.129.03", "nvidia/cuda:12.6.3-base-ubuntu24.04", "torch-12.6", "cuda>=12.0"),
+        ("525.60.13", "nvidia/cuda:12.6.3-base-ubuntu24.04", "torch-12.6", "cuda>=12.0"),
+    ],
+)
+def test_the_driver_chooses_base_torch_and_floor(
+    settle: Settle, driver: str, reference: str, torch: str, require: str
+) -> None:
+    """Each driver gets the newest CUDA that it runs, and the image asks no more of it than that family's floor."""
+    machine = driven_by(driver)
+    assert base.reference(settle(), machine) == reference
+    assert inputs.locks(settle(), machine) == ("notebook", "app", torch, "llm")
+    assert inputs.arguments(settle(), machine)["REQUIRE_CUDA"] == require
+
+
+def test_a_driver_too_old_for_all_is_refused(settle: Settle) -> None:
+    """Both versions are named, and what would work without a newer driver."""
+    with pytest.raises(Refused, match=r"470\.82.*525 or newer.*--set gpu\.use=off"):
+        inputs.arguments(settle(), driven_by("470.82"))
+    assert inputs.locks(settle("gpu.use=off"), driven_by("470.82")) == ("notebook", "app")
+
+
+def test_a_driver_too_old_for_what_was_asked_is_refused(settle: Settle) -> None:
+    """Both versions are named, and the choice that would work; an older CUDA than possible may be asked for."""
+    with pytest.raises(Refused, match=r"535\.129\.03.*image\.cuda=cu130.*580 or newer.*--set image\.cuda=cu126"):
+        inputs.arguments(settle("image.cuda=cu130"), driven_by("535.129.03"))
+    assert inputs.locks(settle("image.cuda=cu126"), DEBIAN)[2] == "torch-12.6"
+    with pytest.raises(UsageError, match=r"no cu131 .* Did you mean cu130"):
+        inputs.arguments(settle("image.cuda=cu131"), DEBIAN)
+
+
+def test_a_python_without_torch_is_refused(settle: Settle) -> None:
+    """cu126's torch has no wheels for Python 3.14: said with the choice that works; without torch it is none's matter."""
+    wanted = settle("image.python='3.14'")
+    with pytest.raises(Refused, match=r"Python 3\.14.*driver 535.*image\.python='3\.13'.*580"):
+        inputs.locks(wanted, driven_by("535.1"))
+    assert inputs.locks(settle("image.python='3.14'", "image.groups=[notebook]"), driven_by("535.1")) == ("notebook",)
+
+
+def test_the_gpu_groups_come_with_a_gpu(settle: Settle) -> None:
+    """Without a GPU no package brings CUDA along, unless asked for; llm cannot do without torch."""
+    assert inputs.groups(settle(), DEBIAN) == ("notebook", "app", "torch", "llm")
+    assert inputs.groups(settle(), NO_GPU) == ("notebook", "app")
+    assert inputs.locks(settle("image.groups=[llm]"), NO_GPU) == ("llm", "torch")
+    assert inputs.arguments(settle(), NO_GPU)["REQUIRE_CUDA"] == ""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "machine", "reference", "tag"),
+    [
+        ((), NO_GPU, "debian:12-slim", "bookworm"),
+        (("image.python='3.12'",), NO_GPU, "ubuntu:24.04", "noble"),
+        (("image.base=registry",), NO_GPU, "debian:12-slim", "bookworm"),
+        (("image.base=bootstrap",), DEBIAN, "debian:12-slim", "bootstrap-bookworm"),
+        (("image.base=base",), NO_GPU, "nvidia/cuda:13.0.3-base-ubuntu24.04", "nvidia-cuda-13.0.3-base-ubuntu24.04-bookworm"),
+        (("image.base=devel",), DEBIAN, "nvidia/cuda:13.0.3-devel-ubuntu24.04", "nvidia-cuda-13.0.3-devel-ubuntu24.04-bookworm"),
+        (
+            ("image.base=runtime",),
+            driven_by("550.1"),
+            "nvidia/cuda:12.6.3-runtime-ubuntu24.04",
+            "nvidia-cuda-12.6.3-runtime-ubuntu24.04-bookworm",
+        ),
+        (
+            (f"image.registry_base=r.example.com/own:1@sha256:{'a' * 64}",),
+            DEBIAN,
+            f"r.example.com/own:1@sha256:{'a' * 64}",
+            "r.example.com-own-1-aaaaaaaaaaaa-bookworm",
+        ),
+    ],
+)
+def test_each_kind_of_base(
+    settle: Settle, overrides: tuple[str, ...], machine: Machine, reference: str, tag: str
+) -> None:
+    """image.base and image.registry_base decide the reference; the local name tells the bases apart, digests too."""
+    settings = settle(*overrides)
+    assert base.reference(settings, machine) == reference
+    assert base.tag(settings, machine) == f"gpudock/base:{tag}"
+
+
+def test_nvidias_kinds_are_never_made_here(settle: Settle) -> None:
+    """base, runtime and devel come from a registry or not at all; auto may make its base from packages."""
+    from tests.golden.test_plans import ENGINE
+
+    whys = [[action.why for action in base.fetch(settle(f"image.base={kind}"), ENGINE, "/c", bootstrap=False)]
+            for kind in ("devel", "registry", "auto")]  # fmt: skip
+    assert [len(each) for each in whys] == [1, 1, 3]
+    assert "mmdebstrap" in whys[2][1]
+
+
+def test_a_registry_mirror_prefixes_the_reference(settle: Settle) -> None:
+    """Official images get the library/ that a mirror's prefix form wants; the local name stays the same."""
+    wanted = settle("mirrors.registry=m.example.com/docker.io")
+    assert (
+        base.mirrored(wanted, "nvidia/cuda:13.0.3-base-ubuntu24.04")
+        == "m.example.com/docker.io/nvidia/cuda:13.0.3-base-ubuntu24.04"
+    )
+    assert base.mirrored(wanted, "debian:12-slim") == "m.example.com/docker.io/library/debian:12-slim"
+    assert base.tag(wanted, DEBIAN) == base.tag(settle(), DEBIAN)
+
+
+def test_the_table_is_whole() -> None:
+    """The newest comes first, every lock is there, and its torch is built for that CUDA's major version."""
+    families = list(load_families().values())
+    assert [family.driver for family in families] == sorted((family.driver for family in families), reverse=True)
+    for name, family in load_families().items():
+        lock = (ROOT / f"docker/requirements/{family.torch}.txt").read_text()
+        assert "FLAVOUR" in family.base
+        runtime = "cuda-toolkit" if name.startswith("cu13") else "nvidia-cuda-runtime-cu12"
+        assert f"{name[2:4]}." in re.findall(rf"^{runtime}==(\S+)", lock, re.MULTILINE)[-1]
+        if name.startswith("cu12"):
+            assert re.findall(rf"^{runtime}==(\S+)", lock, re.MULTILINE)[-1].startswith(f"12.{name[-1]}.")
