@@ -2,7 +2,7 @@
 
 from gpudock import development
 from gpudock.command import namespace
-from gpudock.steps import audit, engine, image, journey, jupyter, ssh, stack, toolkit
+from gpudock.steps import audit, engine, image, journey, jupyter, scripts, ssh, stack, toolkit
 
 STEPS = (
     engine.INSTALL,  # prerequisite
@@ -12,6 +12,7 @@ STEPS = (
     ssh.START,  # 3.3
     jupyter.PASSWORD,  # 4.2
     jupyter.START,  # 4.3
+    scripts.RUN,  # your own
 )
 
 ns = namespace(
@@ -20,5 +21,5 @@ ns = namespace(
 ns.add_task(audit.audit)
 ns.add_task(development.test)
 ns.add_task(development.schema)
-for part in (engine, toolkit, image, stack, ssh, jupyter):
+for part in (engine, toolkit, image, stack, ssh, jupyter, scripts):
     ns.add_collection(part.TASKS)

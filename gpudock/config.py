@@ -166,7 +166,8 @@ def describe_type(kind: Any, within: str = "") -> Iterator[tuple[str, Any, str]]
 def _check(settings: Settings, merged: Layer) -> None:
     """Check what concerns more than one value. Raises SettingsError."""
     users: dict[int, str] = {}
-    stacked = [("stack.ports", port) for port in settings.stack.ports]
+    published = (port if isinstance(port, int) else int(port.partition(":")[0]) for port in settings.stack.ports)
+    stacked = [("stack.ports", port) for port in published]
     for name, port in [("ssh.port", settings.ssh.port), ("jupyter.port", settings.jupyter.port), *stacked]:
         if port in users:
             raise SettingsError(
@@ -176,9 +177,16 @@ def _check(settings: Settings, merged: Layer) -> None:
     for name, file in (
         ("network.ca_bundle", "" if settings.network.ca_bundle == "auto" else settings.network.ca_bundle),
         ("jupyter.password_file", settings.jupyter.password_file),
+        ("ssh.password_file", settings.ssh.password_file),
+        ("additions.pip_file", settings.additions.pip_file),
+        *((f"additions.scripts.{kind}", name) for kind, names in _scripts(settings) for name in names),
     ):
         if file and not Path(file).expanduser().is_file():
             raise SettingsError(f"{_origin(merged, name)}: {name}: there is no file {file}.")
+
+
+def _scripts(settings: Settings) -> Iterator[tuple[str, Sequence[str]]]:
+    return ((kind, getattr(settings.additions.scripts, kind)) for kind in settings.additions.scripts.__struct_fields__)
 
 
 def _origin(merged: Layer, name: str) -> str:

@@ -34,7 +34,7 @@ AS_ROOT = '[ "$(id -u)" = 0 ] && exec sh -c "$1"; exec sudo -n -- sh -c "$1"'
 AS_ROOT_ASKED = "exec sudo -S -k -p '' -- sh -c \"$1\""
 
 # The size is checked because a connection that dies ends the input just as a whole file does.
-WRITE = """set -e; umask 077; mkdir -p -m 0755 "$(dirname "$1")"; new=$(mktemp "$1.XXXXXX"); trap 'rm -f "$new"' EXIT
+WRITE = """set -e; umask 022; mkdir -p "$(dirname "$1")"; umask 077; new=$(mktemp "$1.XXXXXX"); trap 'rm -f "$new"' EXIT
 cat >"$new"; [ "$(wc -c <"$new")" -eq "$2" ] || { echo "$1: only a part arrived"; exit 1; }
 chmod "$3" "$new"; chown "$4" "$new"; sync "$new"; mv -f "$new" "$1"; trap - EXIT"""
 

@@ -15,6 +15,9 @@ Path = Annotated[str, Meta(pattern=r"^/", description="A path on the host, from 
 Volume = Annotated[str, Meta(pattern=r"^[^:]+:/[^:]*(:ro|:rw)?$", description="source:/target or source:/target:ro")]
 Python = Literal["3.10", "3.11", "3.12", "3.13", "3.14"]
 Text = Annotated[str, Meta(min_length=1)]
+Account = Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_-]{0,30}$", description="The name of an account.")]
+Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="The name of an environment variable.")]
+Binding = Annotated[str, Meta(pattern=r"^\d{1,5}:\d{1,5}(/(tcp|udp))?$", description="host port:container port")]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -101,19 +104,46 @@ class Image(Section, frozen=True):
     groups: Annotated[tuple[Name, ...], Meta(min_length=1)]
 
 
+class Scripts(Section, frozen=True):
+    """The operator's own scripts: files on the operator's machine, run in the order given."""
+
+    build: tuple[Text, ...]
+    first_start: tuple[Text, ...]
+    start: tuple[Text, ...]
+    login: tuple[Text, ...]
+
+
+class Additions(Section, frozen=True):
+    """What the operator adds to image and container."""
+
+    apt: tuple[Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.+-]+(:[a-z0-9]+)?(=\S+)?$")], ...]
+    pip: tuple[Text, ...]
+    pip_file: str
+    scripts: Scripts
+
+
 class Stack(Section, frozen=True):
     """The container."""
 
     name: Name
     bind_address: Text
-    ports: tuple[Port, ...]
+    ports: tuple[Port | Binding, ...]
     volumes: tuple[Volume, ...]
-    environment: dict[str, str]
+    environment: dict[Variable, str]
     shm_size: Annotated[str, Meta(pattern=r"^\d+ ?[kmgKMG]?[bB]?$")]
     restart: Literal["no", "always", "on-failure", "unless-stopped"]
     user: Literal["operator", "root"]
     timezone: Text
+    locale: Annotated[str, Meta(pattern=r"^(C|POSIX|[a-z]{2,3}_[A-Z]{2}|C\.UTF-8|[a-z]{2,3}_[A-Z]{2}\.UTF-8)$")]
     wait: Seconds
+
+
+class SshUser(Section, frozen=True):
+    """Somebody besides the container's own user. A key is a file on the operator's machine, or the key itself."""
+
+    keys: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    uid: Annotated[int, Meta(ge=1000, le=4294967293)] | None = None
+    sudo: bool = False
 
 
 class Ssh(Section, frozen=True):
@@ -122,7 +152,9 @@ class Ssh(Section, frozen=True):
     enabled: bool
     port: Port
     passwords: bool
+    password_file: str
     authorized_keys: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    users: dict[Account, SshUser]
 
 
 class Jupyter(Section, frozen=True):
@@ -154,6 +186,7 @@ class Settings(Section, frozen=True):
     engine: Engine
     toolkit: Toolkit
     image: Image
+    additions: Additions
     stack: Stack
     ssh: Ssh
     jupyter: Jupyter

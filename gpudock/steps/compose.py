@@ -13,11 +13,12 @@ from typing import Any
 import yaml
 
 from gpudock.settings import Settings
-from gpudock.steps import trust
+from gpudock.steps import additions, trust
 from gpudock.steps.machine import Machine, wants_gpu
 
 COMPOSE = Path(__file__).parents[2] / "compose"
 SERVICE = "cuda_container_chatbot"  # the service's key in compose/compose.yml
+SCRIPTS = "gpudock.scripts"  # the label that holds the hash of the operator's own scripts
 CONFIGURATION = "gpudock.configuration"  # the label that holds the hash of the compose file it was started with
 
 
@@ -34,7 +35,8 @@ def path(settings: Settings) -> str:
 def render(settings: Settings, machine: Machine) -> str:
     """3.1 The compose file, with a label that tells what it was made of."""
     document = _document(settings, machine)
-    document["services"][settings.stack.name]["labels"] = {CONFIGURATION: configuration(settings, machine)}
+    labels = document["services"][settings.stack.name].setdefault("labels", {})
+    labels[CONFIGURATION] = configuration(settings, machine)
     return _dump(document)
 
 
@@ -50,7 +52,7 @@ def _document(settings: Settings, machine: Machine) -> dict[str, Any]:
     service |= {
         "container_name": settings.stack.name,
         "image": settings.image.name,
-        "ports": [f"{settings.stack.bind_address}:{port}:{port}" for port in ports(settings)],
+        "ports": [f"{settings.stack.bind_address}:{binding}" for binding in bindings(settings)],
         "volumes": [*_named(service), *settings.stack.volumes, f"{folder(settings)}/container:/etc/gpudock:ro"],
         "restart": settings.stack.restart,
         "shm_size": settings.stack.shm_size,
@@ -58,7 +60,10 @@ def _document(settings: Settings, machine: Machine) -> dict[str, Any]:
     }
     if not machine.raises_limits:
         service.pop("ulimits", None)
-    return {**merged, "services": {settings.stack.name: service}}
+    if scripts := additions.digest(additions.start_scripts(settings)):
+        service["labels"] = {SCRIPTS: scripts}
+    volumes = {**(merged.get("volumes") or {}), **{name: {} for name in named_volumes(settings)}}
+    return {**merged, "services": {settings.stack.name: service}, "volumes": volumes}
 
 
 def gpu_mode(settings: Settings, machine: Machine) -> str:
@@ -69,8 +74,20 @@ def gpu_mode(settings: Settings, machine: Machine) -> str:
 
 
 def ports(settings: Settings) -> list[int]:
-    """The published ports, the services' own first."""
-    return [settings.ssh.port, settings.jupyter.port, *settings.stack.ports]
+    """The host's ports that are published, the services' own first."""
+    return [int(binding.partition(":")[0]) for binding in bindings(settings)]
+
+
+def bindings(settings: Settings) -> list[str]:
+    """The published ports as Compose writes them, `host:container`, the services' own first."""
+    every = [settings.ssh.port, settings.jupyter.port, *settings.stack.ports]
+    return [port if isinstance(port, str) else f"{port}:{port}" for port in every]
+
+
+def named_volumes(settings: Settings) -> list[str]:
+    """The volumes of the settings that are Docker's own, and not folders of the host."""
+    sources = (volume.partition(":")[0] for volume in settings.stack.volumes)
+    return [source for source in sources if not source.startswith(("/", ".", "~"))]
 
 
 def environment(settings: Settings, machine: Machine) -> dict[str, str]:
@@ -85,6 +102,8 @@ def environment(settings: Settings, machine: Machine) -> dict[str, str]:
         "JUPYTER_PORT": str(settings.jupyter.port),
         "JUPYTER_DIRECTORY": settings.jupyter.directory,
         "TZ": settings.stack.timezone,
+        "LANG": settings.stack.locale,
+        **({"GPUDOCK_VARIABLES": " ".join(settings.stack.environment)} if settings.stack.environment else {}),
         **(dict.fromkeys(trust.VARIABLES, "/etc/gpudock/ca.crt") if trust.given(settings, machine) else {}),
         **settings.stack.environment,
     }

@@ -29,7 +29,7 @@ def setup(steps: Steps) -> Command:
         """Take this host from nothing to a running, proven GPU container; again: change nothing."""
         outcomes = job.converge(*steps, chained=True)
         if not job.options.dry_run and all(outcome.error is None for outcome in outcomes):
-            _arrival(job, outcomes[-1].facts)
+            _arrival(job, {outcome.step: outcome.facts for outcome in outcomes}[jupyter.START.name])
 
     return setup
 

@@ -19,11 +19,15 @@ from gpudock.steps.stack import Container
 
 @dataclass(frozen=True)
 class Services:
-    """Which services are wanted, by their files, and which are up, by their supervisor."""
+    """Which services are wanted, by their files, and which are up, by their supervisor.
+
+    `users` tells that the container's accounts are what their files say.
+    """
 
     container: Container
     wanted: tuple[str, ...]
     up: tuple[str, ...]
+    users: bool = True
 
 
 def files(settings: Settings) -> str:
@@ -47,6 +51,7 @@ def read(settings: Settings, answers: Answers) -> Services:
         container=stack.read(settings, answers),
         wanted=tuple(answers["services.wanted"].out.split()),
         up=tuple(row[0] for row in rows if row[1:] == ["up"]),
+        users=["users", "applied"] in rows,
     )
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import glob
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpudock.actions import Action, Write
-from gpudock.command import namespace
+from gpudock.command import Job, namespace
+from gpudock.command import command as task
 from gpudock.converge import Step
 from gpudock.errors import UsageError
 from gpudock.questions import Answers, Questions, file
 from gpudock.settings import Settings
-from gpudock.steps import services
+from gpudock.steps import accounts, folder, services
 from gpudock.steps.services import Services
 
 OWN_KEY = Path(__file__).parents[2] / ".gpudock" / "id_ed25519"
@@ -20,29 +22,49 @@ OWN_KEY = Path(__file__).parents[2] / ".gpudock" / "id_ed25519"
 
 @dataclass(frozen=True)
 class Ssh:
-    """What of the SSH service is on the host. `keys` is the text of its authorized_keys."""
+    """What of the SSH service is on the host: its authorized_keys, the files of more users, the password's hash."""
 
     services: Services
     keys: str | None
+    users: Mapping[str, str] = field(default_factory=dict)
+    password_hash: str | None = field(default=None, repr=False, metadata={"secret": True})
 
 
 def questions(settings: Settings) -> Questions:
     """What to know of the SSH service."""
-    return {**services.questions(settings), "ssh.keys": file(keys_path(settings))}
+    return {
+        **services.questions(settings),
+        "ssh.keys": file(keys_path(settings)),
+        "ssh.users": folder.files(ssh_folder(settings), "users", "keys"),
+        "ssh.password": file(password_path(settings)),
+    }
 
 
 def read(settings: Settings, answers: Answers) -> Ssh:
     """Make an Ssh of the answers."""
-    return Ssh(services.read(settings, answers), answers["ssh.keys"].file())
+    return Ssh(
+        services=services.read(settings, answers),
+        keys=answers["ssh.keys"].file(),
+        users=folder.read(answers["ssh.users"]),
+        password_hash=answers["ssh.password"].file(),
+    )
 
 
-def plan_start(settings: Settings, ssh: Ssh) -> list[Action]:
-    """3.3 Put the operator's keys in place and start sshd."""
-    actions: list[Action] = []
+def plan_start(settings: Settings, ssh: Ssh, ask: accounts.Ask = lambda: None) -> list[Action]:
+    """3.3 Put the operator's keys, more users and the password's hash in place, and start sshd.
+
+    `ask` returns the password, or None where there is none to be had.
+    """
     keys = public_keys(settings)
-    if ssh.keys != keys:
-        actions.append(Write("put your public keys in place", keys_path(settings), keys, ssh.keys))
-    return actions + services.start(settings, ssh.services, "ssh", changed=False)
+    place = Write("put your public keys in place", keys_path(settings), keys, ssh.keys)
+    own = ssh.services.container.machine.user if settings.stack.user == "operator" else "root"
+    who = [
+        *folder.plan("SSH users'", ssh_folder(settings), accounts.files(settings, own), ssh.users),
+        *accounts.plan_password(settings, password_path(settings), ssh.password_hash, ask),
+    ]
+    pending = bool(settings.ssh.users or settings.ssh.passwords) and not ssh.services.users
+    started = services.start(settings, ssh.services, "ssh", changed=bool(who) or pending)
+    return [*([place] if ssh.keys != keys else []), *who, *started]
 
 
 def plan_stop(settings: Settings, ssh: Ssh) -> list[Action]:
@@ -57,7 +79,17 @@ def skip(settings: Settings, ssh: Ssh) -> str | None:
 
 def keys_path(settings: Settings) -> str:
     """The authorized_keys on the host."""
-    return f"{services.files(settings)}/ssh/authorized_keys"
+    return f"{ssh_folder(settings)}/authorized_keys"
+
+
+def password_path(settings: Settings) -> str:
+    """The file with the password's hash, on the host."""
+    return f"{ssh_folder(settings)}/password"
+
+
+def ssh_folder(settings: Settings) -> str:
+    """The folder of sshd's files on the host."""
+    return f"{services.files(settings)}/ssh"
 
 
 def public_keys(settings: Settings) -> str:
@@ -69,7 +101,9 @@ def public_keys(settings: Settings) -> str:
         return "".join(_keys(Path(name).expanduser()) for name in settings.ssh.authorized_keys)
     home = str(Path.home() / ".ssh")
     found = [Path(name) for name in (*sorted(glob.glob(f"{home}/*.pub")), f"{home}/authorized_keys")]
-    lines = [line for path in found if path.is_file() for line in path.read_text().splitlines() if _is_key(line)]
+    lines = [
+        line for path in found if path.is_file() for line in path.read_text().splitlines() if accounts.is_key(line)
+    ]
     return "".join(f"{line}\n" for line in dict.fromkeys(lines)) or own_public_key()
 
 
@@ -110,7 +144,7 @@ def uses_own_key(settings: Settings) -> bool:
 
 def _keys(path: Path) -> str:
     try:
-        lines = [line for line in path.read_text().splitlines() if _is_key(line)]
+        lines = [line for line in path.read_text().splitlines() if accounts.is_key(line)]
     except OSError as error:
         raise UsageError(f"ssh.authorized_keys: {path}: {error.strerror}.") from None
     if not lines:
@@ -118,10 +152,27 @@ def _keys(path: Path) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _is_key(line: str) -> bool:
-    return bool(line.strip()) and not line.lstrip().startswith("#") and "PRIVATE KEY" not in line
+def start_step(ask: Callable[[Settings], str | None]) -> Step[Ssh]:
+    """The step that starts sshd, with the way to get a password."""
+    summary = "3.3 Start the SSH service in the container."
+    return Step(
+        "ssh.start",
+        summary,
+        questions,
+        read,
+        lambda settings, facts: plan_start(settings, facts, lambda: ask(settings)),
+        skip,
+    )
 
 
-START = Step("ssh.start", "3.3 Start the SSH service in the container.", questions, read, plan_start, skip)
+START = start_step(accounts.given)
 STOP = Step("ssh.stop", "Stop the SSH service; it stays stopped.", questions, read, plan_stop)
-TASKS = namespace("ssh", START, STOP)
+
+
+@task(name="password")
+def set_password(job: Job) -> None:
+    """Set the SSH password of the container's user: from GPUDOCK_SSH_PASSWORD, ssh.password_file, or asked."""
+    job.converge(start_step(accounts.asked))
+
+
+TASKS = namespace("ssh", START, STOP, set_password)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from invoke.exceptions import Exit
 
@@ -13,7 +14,7 @@ from gpudock.errors import Refused
 from gpudock.questions import Answers, Questions, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import compose, engine, health, image, ports, trust
+from gpudock.steps import additions, compose, engine, folder, health, image, ports, trust
 from gpudock.steps.image import Image
 from gpudock.steps.machine import Machine
 
@@ -42,6 +43,7 @@ class Container:
     volumes: tuple[str, ...]
     others: tuple[str, ...]
     listeners: tuple[str, ...]
+    scripts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def machine(self) -> Machine:
@@ -61,6 +63,7 @@ def questions(settings: Settings) -> Questions:
         **ports.QUESTIONS,
         "stack.compose": file(compose.path(settings)),
         "stack.ca": question('sha256sum "$1" 2>/dev/null; :', ca_path(settings)),
+        "stack.scripts": folder.files(f"{compose.folder(settings)}/container", "scripts"),
         "stack.volumes": ("docker", "volume", "ls", "-q", "--filter", f"label={PROJECT}={settings.stack.name}"),
         "stack.container": question(INSPECT, settings.stack.name),
     }
@@ -86,6 +89,7 @@ def read(settings: Settings, answers: Answers) -> Container:
         volumes=tuple(answers["stack.volumes"].out.split()),
         others=tuple(answers["ports.containers"].out.splitlines()),
         listeners=tuple(answers["ports.listeners"].out.splitlines()),
+        scripts=folder.read(answers["stack.scripts"]),
     )
 
 
@@ -96,7 +100,9 @@ def plan(settings: Settings, container: Container) -> list[Action]:
         raise Blocked("image.build", f"There is no image {settings.image.name} on this host.")
     text = compose.render(settings, container.machine)
     wanted = compose.configuration(settings, container.machine)
-    actions = _trust(settings, container)
+    scripts = {f"scripts/{name}": content for name, content in additions.start_scripts(settings).items()}
+    place = f"{compose.folder(settings)}/container"
+    actions = _trust(settings, container) + folder.plan("script", place, scripts, container.scripts, mode=0o755)
     if container.compose != text:
         actions.append(Write("write the compose file", compose.path(settings), text, container.compose))
     current = container.running and container.configuration == wanted and container.image_id == container.image.id
@@ -189,7 +195,9 @@ def show(job: Job) -> None:
     """3.1 Show the compose file as it would be written."""
     facts: Container = job.facts(UP)
     text = compose.render(job.settings, facts.machine)
-    job.say(text.rstrip("\n"), path=compose.path(job.settings), compose=text)
+    scripts, users = list(additions.start_scripts(job.settings)), sorted(job.settings.ssh.users)
+    yours = "".join(f"\n# script {name}" for name in scripts) + "".join(f"\n# SSH user {name}" for name in users)
+    job.say(f"{text.rstrip()}{yours}", path=compose.path(job.settings), compose=text, scripts=scripts, users=users)
 
 
 @command(name="down", options={"volumes": "Take the named volumes away too: home, caches, SSH host keys."})

@@ -1,0 +1,207 @@
+"""The container's inside on a server: the operator's own scripts, users and passwords; a look from a login."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import fabric
+import paramiko
+import pytest
+
+from gpudock.steps import ssh as ssh_step
+from tests.conftest import Completed, Hosts
+from tests.testbed import TestHost, until
+
+# paramiko leaves sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+Fab = Callable[..., Completed]
+CONTAINER = "cuda_container_chatbot"
+SCRIPTS = {
+    "first.sh": 'echo "$GPUDOCK_USER" >>/opt/first\n',
+    "start.sh": "#!/bin/bash\necho again >>/opt/start\n",
+    "fails.sh": "echo the disk of the lab is away\nexit 7\n",
+    "login.sh": "alias greet='echo hello from an alias'\nfalse\nexit 3\n",
+}
+
+
+@pytest.fixture(scope="module")
+def host(hosts: Hosts) -> TestHost:
+    """A server with an engine, operated by an ordinary user."""
+    return hosts("trixie-docker")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The operator's scripts, and a key pair each for alice and bob."""
+    made = tmp_path_factory.mktemp("operator")
+    for name, text in SCRIPTS.items():
+        (made / name).write_text(text)
+    for name in ("alice", "bob"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(made / name)], check=True)
+    ssh_step.own_public_key()
+    return made
+
+
+def wanted(folder: Path, *, start: str = "start.sh", users: str = "alice, bob") -> list[str]:
+    """The command line's settings."""
+    known = {"alice": f"alice: {{keys: ['{folder}/alice.pub'], uid: 1501}}",
+             "bob": f"bob: {{keys: ['{folder}/bob.pub'], sudo: true}}"}  # fmt: skip
+    chosen = ", ".join(known[name] for name in users.split(", "))
+    settings = {
+        "additions.scripts.first_start": f"['{folder}/first.sh']",
+        "additions.scripts.start": f"['{folder}/{start}']",
+        "additions.scripts.login": f"['{folder}/login.sh']",
+        "ssh.authorized_keys": f"['{ssh_step.OWN_KEY}.pub']",
+        "ssh.users": f"{{{chosen}}}",
+        "ssh.passwords": "true",
+        "stack.environment": "{MY_VALUE: a b}",
+        "stack.timezone": "Asia/Shanghai",
+        "stack.locale": "zh_CN.UTF-8",
+        "stack.volumes": "['/opt/ai:/opt/ai', 'scratch:/scratch']",
+    }
+    return [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+
+
+def login(host: TestHost, user: str, *, key: Path | None = None, password: str | None = None) -> paramiko.SSHClient:
+    """Sign in to the container through the server. Raises AuthenticationException."""
+    gateway = fabric.Connection(
+        host.address, user="ops", port=host.port, connect_kwargs={"key_filename": str(host.key)}
+    )
+    gateway.open()
+    channel = gateway.transport.open_channel("direct-tcpip", ("127.0.0.1", 8022), ("127.0.0.1", 0))
+    client = paramiko.SSHClient()
+    client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+    client.connect(
+        "127.0.0.1", 8022, user, sock=channel, look_for_keys=False, allow_agent=False,
+        password=password, key_filename=str(key) if key else None,
+    )  # fmt: skip
+    return client
+
+
+def run(client: paramiko.SSHClient, command: str) -> str:
+    """Run a command of an SSH session and return all that it prints."""
+    _, out, err = client.exec_command(command)
+    return out.read().decode() + err.read().decode()
+
+
+def test_setup_with_all_kinds_of_additions_and_again_changes_nothing(host: TestHost, folder: Path, fab: Fab) -> None:
+    """Scripts, users, a password, variables, a volume, time zone and language in one command; the second finds all so."""
+    target, environ = {"gpu01": (host, "ops")}, {"GPUDOCK_SSH_PASSWORD": "correct horse"}
+    done = fab(target, "setup", *wanted(folder), environ=environ)
+    assert done.code == 0, done.out + done.err
+    again = fab(target, "setup", *wanted(folder), "--json", environ=environ)
+    assert '"changed": 0' in again.out, again.out
+    assert "correct horse" not in done.out + again.out
+    assert "$2b$" not in done.out + again.out
+
+
+def test_first_scripts_run_once_and_start_scripts_at_each_start(host: TestHost) -> None:
+    """As root, with what the container knows of its user, over two starts of one container."""
+    host.sh(f"docker restart {CONTAINER}")
+    until(lambda: host.sh(f"docker exec {CONTAINER} cat /opt/start", check=False) == "again\nagain\n")
+    assert host.sh(f"docker exec {CONTAINER} cat /opt/first") == "ops\n"
+    until(lambda: "ssh up" in host.sh(f"docker exec {CONTAINER} gpudock-service status", check=False))
+
+
+def test_each_user_has_their_own_key_uid_and_rights(host: TestHost, folder: Path) -> None:
+    """Alice with her UID and without sudo, bob with it, each by their own key alone; both may `pip install`."""
+    with login(host, "alice", key=folder / "alice") as alice:
+        assert run(alice, "id -u; id -un").split() == ["1501", "alice"]
+        assert run(alice, "sudo -n id -u 2>/dev/null") == ""
+        assert "six" in run(alice, "pip install -q --no-deps six 2>&1; pip list 2>/dev/null")
+        assert run(alice, "mkdir /var/cache/gpudock/huggingface/hub/models--x && echo made") == "made\n"
+    with login(host, "bob", key=folder / "bob") as bob:
+        assert run(bob, "sudo -n id -u") == "0\n"
+    with pytest.raises(paramiko.AuthenticationException):
+        login(host, "alice", key=folder / "bob")
+    with pytest.raises(paramiko.AuthenticationException):
+        login(host, "root", key=folder / "alice")
+
+
+def test_the_password_signs_the_containers_user_in_and_nobody_else(host: TestHost) -> None:
+    """The right one opens, a wrong one and another user do not; on the server there is only a hash, for root to read."""
+    with login(host, "ops", password="correct horse") as own:
+        assert run(own, "id -un") == "ops\n"
+    for user, password in (("ops", "wrong"), ("alice", "correct horse"), ("root", "correct horse")):
+        with pytest.raises(paramiko.AuthenticationException):
+            login(host, user, password=password)
+    kept = f"/var/lib/gpudock/{CONTAINER}/container/ssh/password"
+    assert host.sh(f"stat -c %a {kept}; head -c 4 {kept}") == "600\n$2b$"
+    assert "$2b$" not in host.sh(f"docker inspect {CONTAINER}; docker logs {CONTAINER} 2>&1; cat /proc/*/cmdline")
+
+
+def test_a_session_has_what_editors_and_the_operator_expect(host: TestHost, folder: Path) -> None:
+    """Variables, language, time zone; sftp, forwarding, tar, curl and ps for VS Code and JetBrains; all without a login shell."""
+    with login(host, "ops", password="correct horse") as own:
+        assert run(own, "echo $MY_VALUE; date +%Z; locale charmap").splitlines() == ["a b", "CST", "UTF-8"]
+        assert "一月" in run(own, "date -d 2026-01-05 +%B")
+        assert own.open_sftp().listdir("/scratch") == []
+        assert run(own, "which tar curl wget ps").count("/") >= 4
+        forwarded = own.get_transport()
+        assert forwarded is not None
+        assert forwarded.open_channel("direct-tcpip", ("127.0.0.1", 8888), ("127.0.0.1", 0)).active
+
+
+def test_a_login_is_greeted_and_no_login_script_can_end_it(host: TestHost, folder: Path) -> None:
+    """The greeting names GPU, environment and mounts; the alias is there though its script failed and called exit."""
+    with login(host, "alice", key=folder / "alice") as alice:
+        assert "environment" not in run(alice, "bash -lc true")
+        shell = alice.invoke_shell(width=400)
+        shell.send(b"greet; exit\n")
+        seen = b""
+        while piece := shell.recv(4096):
+            seen += piece
+    said = seen.decode()
+    assert "GPU          none" in said
+    assert "environment  chatbot: Python 3.11" in said
+    assert "/scratch" in said
+    assert "login script 00-login.sh: failed with exit code 3" in said
+    assert "hello from an alias" in said
+
+
+def test_a_failing_script_is_told_and_ssh_runs_all_the_same(host: TestHost, folder: Path, fab: Fab) -> None:
+    """Setup ends with its name, code and last words; SSH answers; with the script mended the same command succeeds."""
+    target = {"gpu01": (host, "ops")}
+    done = fab(target, "setup", *wanted(folder, start="fails.sh"))
+    assert done.code == 1
+    assert "start/00-fails.sh: failed with exit code 7" in done.err
+    assert "the disk of the lab is away" in done.err
+    with login(host, "alice", key=folder / "alice") as alice:
+        assert run(alice, "id -un") == "alice\n"
+    assert "healthy" in host.sh(f"docker ps --filter name={CONTAINER} --filter health=healthy")
+    (folder / "fails.sh").write_text("true\n")
+    assert fab(target, "setup", *wanted(folder, start="fails.sh")).code == 0
+
+
+def test_a_user_comes_and_goes_without_a_restart(host: TestHost, folder: Path, fab: Fab) -> None:
+    """Bob is taken off the settings: his sessions end and his key opens nothing, his home stays, nothing is restarted."""
+    started = host.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {CONTAINER}")
+    words = wanted(folder, start="fails.sh", users="alice")
+    with login(host, "bob", key=folder / "bob") as bob:
+        run(bob, "touch work")
+        done = fab({"gpu01": (host, "ops")}, "ssh.start", *words)
+        assert done.code == 0, done.err
+        time.sleep(0.5)
+        transport = bob.get_transport()
+        assert transport is not None
+        assert not transport.is_active()
+    with pytest.raises(paramiko.AuthenticationException):
+        login(host, "bob", key=folder / "bob")
+    assert host.sh(f"docker exec {CONTAINER} ls /home/bob") == "work\n"
+    assert host.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {CONTAINER}") == started
+
+
+def test_a_name_the_image_has_already_is_told(host: TestHost, folder: Path, fab: Fab) -> None:
+    """An account of the image is nobody's to take over; the other users are made, and every run says it again."""
+    extra = ["--set", f"ssh.users={{games: {{keys: ['{folder}/bob.pub']}}, carol: {{keys: ['{folder}/bob.pub']}}}}"]
+    words = [*wanted(folder, start="fails.sh"), *extra]
+    for _ in range(2):
+        done = fab({"gpu01": (host, "ops")}, "ssh.start", *words)
+        assert done.code == 1
+        assert "ssh user games: the image has an account of this name" in done.err
+    with login(host, "carol", key=folder / "bob") as carol:
+        assert run(carol, "id -un") == "carol\n"
