@@ -73,10 +73,7 @@ class Write(Action):
     def diff(self) -> str:
         if self.secret:
             return f"{self.path}: (its content is secret)\n"
-        before = (self.before or "").splitlines(keepends=True)
-        after = self.text.splitlines(keepends=True)
-        old = self.path if self.before is not None else "/dev/null"
-        return "".join(difflib.unified_diff(before, after, old, self.path))
+        return unified_diff(self.path, self.before, self.text)
 
 
 @dataclass(frozen=True)
@@ -111,6 +108,13 @@ def remove(why: str, *paths: str) -> Run:
 def shell(why: str, script: str, *arguments: str, data: bytes = b"") -> Run:
     """Run a POSIX sh text that sees `arguments` as $1, $2, …; it stops at the first failing command."""
     return Run(why, ("sh", "-ec", script, "sh", *arguments), data)
+
+
+def unified_diff(path: str, before: str | None, after: str | None) -> str:
+    """The change to a file; None stands for no file."""
+    former, new = ((text or "").splitlines(keepends=True) for text in (before, after))
+    names = ["/dev/null" if text is None else path for text in (before, after)]
+    return "".join(difflib.unified_diff(former, new, names[0], names[1]))
 
 
 def as_text(action: Action) -> str:

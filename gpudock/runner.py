@@ -77,7 +77,9 @@ def _prepare(call: invoke.Call, targets: Sequence[Target]) -> Work:
     if not isinstance(call.task, Command):
         return Work(call, Options(), own, {})
     options = Options.take(own)
-    loaded = {target.name: load(options.overrides, host=target.inventory_name) for target in targets}
+    consent = ("engine.stop_containers=true",) if options.yes else ()
+    overrides = (*options.overrides, *consent)
+    loaded = {target.name: load(overrides, host=target.inventory_name) for target in targets}
     return Work(call, options, own, loaded)
 
 

@@ -70,6 +70,7 @@ class Engine(Section, frozen=True):
 
     source: Literal["auto", "docker", "distribution"]
     add_user_to_group: bool
+    stop_containers: bool
 
 
 class Toolkit(Section, frozen=True):
@@ -78,6 +79,8 @@ class Toolkit(Section, frozen=True):
     channel: Literal["stable", "experimental"]
     version: Annotated[str, Meta(pattern=r"^(\d+\.\d+\.\d+([~-][\w.~-]+)?)?$")]
     minimum_version: Annotated[str, Meta(pattern=r"^\d+\.\d+\.\d+$")]
+    allow_vulnerable: bool
+    hold: bool
     fingerprint: Annotated[str, Meta(pattern=r"^[0-9A-F]{40}$")]
     set_as_default: bool
 

@@ -7,17 +7,16 @@ from typing import Any
 
 import pytest
 
-from gpudock.actions import Action, Run, Write
+from gpudock.actions import Action, Write
 from gpudock.converge import Blocked
 from gpudock.errors import Refused
-from gpudock.steps import compose, daemon, engine, image, inputs, jupyter, ports, repository, services, stack, toolkit
+from gpudock.steps import compose, engine, image, inputs, jupyter, ports, services, stack
 from gpudock.steps.engine import Engine
 from gpudock.steps.image import Image
 from gpudock.steps.jupyter import Jupyter
 from gpudock.steps.machine import Machine
 from gpudock.steps.services import Services
 from gpudock.steps.stack import Container
-from gpudock.steps.toolkit import PACKAGES, Toolkit
 from tests.conftest import Settle
 
 DEBIAN = Machine("debian", "", "13", "trixie", "amd64", True, "580.95.05", "ops", 1234, 1234, False, True)
@@ -26,7 +25,6 @@ ENGINE = Engine(
     DEBIAN, True, "26.1.5", "", "/usr/bin/docker", True, ("/usr/bin/docker", "compose"), True, ("ops",), False,
     {"runc": {}}, False, 2, False, False,
 )  # fmt: skip
-NO_TOOLKIT = Toolkit(ENGINE, True, (), "", None, (), {}, None)
 IMAGE = Image(
     ENGINE,
     "sha256:1",
@@ -37,6 +35,14 @@ IMAGE = Image(
     True,
 )
 CONTAINER = Container(IMAGE, None, "", "", "", "", "", "", "", False, (), (), ())
+
+
+def test_a_stack_waits_for_engine_and_image(settle: Settle) -> None:
+    """A step that needs another one names it instead of guessing."""
+    with pytest.raises(Blocked):
+        image.plan(settle(), replace(IMAGE, engine=BARE))
+    with pytest.raises(Blocked):
+        stack.plan(settle(), replace(CONTAINER, image=replace(IMAGE, id="")))
 
 
 def whys(plan: list[Action]) -> list[str]:
@@ -82,127 +88,6 @@ def test_the_client_that_can_build_is_chosen() -> None:
     assert engine._client(listing, buildx=False) == ("/usr/bin/docker", True)
     assert engine._client(listing, buildx=True) == ("/usr/local/bin/docker", True)
     assert engine._client("/usr/local/bin/docker 28.2.2\n", buildx=False) == ("/usr/local/bin/docker", False)
-
-
-def test_the_repository_is_templated_never_downloaded(settle: Settle) -> None:
-    """Key by fingerprint, then NVIDIA's two lines with signed-by, experimental switched off."""
-    plan = toolkit.plan_repository(settle(), NO_TOOLKIT)
-    assert whys(plan) == ["fetch NVIDIA's key and check its fingerprint", "add NVIDIA's repository"]
-    assert isinstance(plan[1], Write)
-    signed = "deb [signed-by=/usr/share/keyrings/nvidia-container-toolkit-keyring.gpg] "
-    base = "https://nvidia.github.io/libnvidia-container"
-    assert plan[1].text == f"{signed}{base}/stable/deb/$(ARCH) /\n#{signed}{base}/experimental/deb/$(ARCH) /\n"
-
-
-def test_an_older_entry_for_the_same_repository_is_switched_off(settle: Settle) -> None:
-    """Two entries with different keys make apt refuse both, so the other one goes first, its file kept."""
-    plan = toolkit.plan_repository(
-        settle(), replace(NO_TOOLKIT, others=("/etc/apt/sources.list.d/nvidia-docker.list",))
-    )
-    assert isinstance(plan[0], Run)
-    assert plan[0].argv[:3] == ("sed", "-E", "-i.before-gpudock")
-
-
-@pytest.mark.parametrize(
-    ("wanted", "there", "expected"),
-    [("stable", False, 0), ("experimental", True, 0), ("experimental", False, 1), ("stable", True, 1)],
-)
-def test_the_channel_is_switched_only_where_it_differs(settle: Settle, wanted: str, there: bool, expected: int) -> None:
-    """Both ways, and not at all where it is right."""
-    facts = replace(NO_TOOLKIT, source=repository.render_source(settle(), experimental=there))
-    assert len(toolkit.plan_channel(settle(f"toolkit.channel={wanted}"), facts)) == expected
-
-
-@pytest.mark.parametrize(
-    ("version", "installed", "expected"),
-    [
-        ("", "1.20.0-1", False),
-        ("", "1.19.1-1", False),
-        ("", "1.18.0-1", True),
-        ("1.19.1", "1.20.0-1", True),
-        ("1.20.0", "1.20.0-1", False),
-    ],
-)
-def test_a_version_below_the_security_floor_is_replaced(
-    settle: Settle, version: str, installed: str, expected: bool
-) -> None:
-    """Installed and safe stays; CVE-2026-24260 or another pin than asked for does not."""
-    facts = replace(NO_TOOLKIT, source="x", versions=dict.fromkeys(PACKAGES, installed))
-    plan = toolkit.plan_package(settle(f"toolkit.version='{version}'"), facts)
-    assert bool(plan) is expected
-    if version and expected:
-        assert isinstance(plan[-1], Run)
-        assert plan[-1].argv[-4:] == tuple(f"{name}={version}-1" for name in PACKAGES)
-
-
-def test_a_half_installed_toolkit_is_completed(settle: Settle) -> None:
-    """Three of the four packages are not the toolkit."""
-    facts = replace(NO_TOOLKIT, source="x", versions=dict.fromkeys(PACKAGES[:3], "1.20.0-1"))
-    assert toolkit.plan_package(settle(), facts)
-
-
-def test_daemon_json_keeps_every_other_key(settle: Settle) -> None:
-    """The runtime is added; order, indentation, siblings inside `features` and `runtimes` stay."""
-    before = '{\n  "debug": true,\n  "runtimes": {"kata": {"path": "kata"}},\n  "features": {"buildkit": true}\n}\n'
-    facts = replace(NO_TOOLKIT, versions=dict.fromkeys(PACKAGES, "1.20.0-1"), daemon=before)
-    plan = toolkit.plan_configure(settle("gpu.mode=cdi"), facts)
-    assert whys(plan) == ["keep a copy of daemon.json", "add the nvidia runtime to daemon.json"]
-    assert isinstance(plan[1], Write)
-    after = daemon.parse(plan[1].text)
-    assert list(after) == ["debug", "runtimes", "features"]
-    assert after["runtimes"] == {"kata": {"path": "kata"}, "nvidia": daemon.RUNTIME}
-    assert after["features"] == {"buildkit": True, "cdi": True}
-    assert plan[1].text.splitlines()[1].startswith('  "debug"')
-    assert toolkit.plan_configure(settle("gpu.mode=cdi"), replace(facts, daemon=plan[1].text)) == []
-
-
-@pytest.mark.parametrize("text", ['{"a": 1,}', '{"a": 1} garbage', "\ufeff{}", "[]"])
-def test_a_broken_daemon_json_is_refused_untouched(settle: Settle, text: str) -> None:
-    """What does not parse as one object is the owner's to mend."""
-    facts = replace(NO_TOOLKIT, versions=dict.fromkeys(PACKAGES, "1.20.0-1"), daemon=text)
-    with pytest.raises(Refused, match="untouched"):
-        toolkit.plan_configure(settle(), facts)
-
-
-@pytest.mark.parametrize("text", [None, "", "\n", '{"runtimes": null}'])
-def test_an_empty_daemon_json_is_filled(settle: Settle, text: str | None) -> None:
-    """No file, an empty one, and null runtimes are all fine to begin with."""
-    facts = replace(NO_TOOLKIT, versions=dict.fromkeys(PACKAGES, "1.20.0-1"), daemon=text)
-    plan = toolkit.plan_configure(settle(), facts)
-    assert isinstance(plan[-1], Write)
-    assert daemon.parse(plan[-1].text) == {"runtimes": {"nvidia": daemon.RUNTIME}}
-
-
-def test_docker_is_reloaded_not_restarted(settle: Settle) -> None:
-    """A reload takes the runtime up, so no container stops."""
-    facts = replace(NO_TOOLKIT, daemon='{"runtimes": {"nvidia": {}}}')
-    plan = toolkit.plan_restart(settle(), facts)
-    assert next(action.argv for action in plan if isinstance(action, Run)) == ("systemctl", "reload", "docker")
-
-
-def test_steps_say_which_one_they_wait_for(settle: Settle) -> None:
-    """A step that needs another one names it instead of guessing."""
-    for plan, by in [
-        (toolkit.plan_package, "toolkit.repo"), (toolkit.plan_channel, "toolkit.repo"),
-        (toolkit.plan_configure, "toolkit.package"), (toolkit.plan_restart, "toolkit.configure"),
-    ]:  # fmt: skip
-        with pytest.raises(Blocked) as caught:
-            plan(settle(), NO_TOOLKIT)
-        assert caught.value.by == by
-    with pytest.raises(Blocked):
-        image.plan(settle(), replace(IMAGE, engine=BARE))
-    with pytest.raises(Blocked):
-        stack.plan(settle(), replace(CONTAINER, image=replace(IMAGE, id="")))
-
-
-def test_setup_leaves_the_toolkit_out_without_a_gpu(settle: Settle) -> None:
-    """No driver: skipped with the reason, or refused where a GPU is required."""
-    facts = replace(NO_TOOLKIT, engine=replace(ENGINE, machine=replace(DEBIAN, driver="")))
-    assert toolkit.skip(settle(), facts) == "no NVIDIA driver here"
-    assert toolkit.skip(settle(), NO_TOOLKIT) is None
-    assert toolkit.skip(settle("gpu.use=off"), NO_TOOLKIT) == "gpu.use is off"
-    with pytest.raises(Refused):
-        toolkit.skip(settle("gpu.use=required"), facts)
 
 
 def test_the_image_is_built_only_when_its_inputs_change(settle: Settle) -> None:

@@ -40,7 +40,8 @@ def test_install_is_whole_and_repeatable(gpu_host: TestHost, fab: Fab, repositor
     assert "nvidia" in gpu_host.sh("docker info -f '{{json .Runtimes}}'")
     daemon = json.loads(gpu_host.read("/etc/docker/daemon.json"))
     assert (daemon["debug"], daemon["features"]) == (True, {"buildkit": True})
-    assert gpu_host.sh("ls /var/backups/gpudock").startswith("daemon.json.")
+    listed = fab({"gpu01": (gpu_host, "ops")}, "toolkit.restore")
+    assert "add the nvidia runtime to daemon.json" in listed.out
     assert started(gpu_host, "other") == before
     for _ in range(2):
         again = fab({"gpu01": (gpu_host, "ops")}, "toolkit.install", *repository.overrides)

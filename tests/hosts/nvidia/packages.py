@@ -65,6 +65,10 @@ def _package(tree: Path, place: Path, package: str, version: str, architecture: 
         _programs(tree / "usr" / "bin", version)
         (tree / "DEBIAN" / "postinst").write_text(POSTINST)
         (tree / "DEBIAN" / "postinst").chmod(0o755)
+        configuration = tree / "etc" / "nvidia-container-runtime" / "config.toml"
+        configuration.parent.mkdir(parents=True)
+        configuration.write_text("# stand-in\n")
+        (tree / "DEBIAN" / "conffiles").write_text("/etc/nvidia-container-runtime/config.toml\n")
     fields = {
         "Package": package,
         "Version": version,

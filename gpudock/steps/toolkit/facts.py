@@ -1,0 +1,173 @@
+"""What of the toolkit is on the host: packages, repository, daemon.json, the daemon that reads it, our record."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpudock.errors import CannotTell, Refused
+from gpudock.questions import Answer, Answers, Questions
+from gpudock.questions import shell as question
+from gpudock.settings import Settings
+from gpudock.steps import engine
+from gpudock.steps.engine import Engine
+from gpudock.steps.toolkit import cdi, key, record, repository, rpm
+from gpudock.steps.toolkit.change import DaemonFile, decode
+from gpudock.steps.toolkit.daemon import PATH
+from gpudock.steps.toolkit.record import Record
+
+# All four: apt cannot resolve an older toolkit unless its libraries are pinned too (facts/toolkit.md §1).
+PACKAGES = (
+    "nvidia-container-toolkit",
+    "nvidia-container-toolkit-base",
+    "libnvidia-container-tools",
+    "libnvidia-container1",
+)
+
+CONFIGURATION = "/etc/nvidia-container-runtime"
+
+VERSIONS = """if command -v dpkg-query >/dev/null; then
+  dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n' "$@" 2>/dev/null; apt-mark showhold "$@" 2>/dev/null
+elif command -v rpm >/dev/null; then
+  rpm -q --qf '%{NAME} %{VERSION}-%{RELEASE} installed\\n' "$@" | grep -v 'not installed'
+fi; :"""
+
+# Of the running daemon: its program, flags, and whether it is older than the toolkit, or than a change that only a
+# start takes up. The folder's birth tells when the toolkit first came: an upgrade, which needs no start, leaves it.
+# `path` is where daemon.json really is: a link to it stays a link.
+DAEMON = """pid=$(cat /var/run/docker.pid 2>/dev/null)
+[ -n "$pid" ] && grep -qs dockerd "/proc/$pid/cmdline" || pid=$(pidof -s dockerd 2>/dev/null)
+path=$1 marker=$2
+if [ -n "$pid" ]; then
+  tr '\\0' '\\n' <"/proc/$pid/cmdline" | sed 's/^/word /'
+  other=$(tr '\\0' '\\n' <"/proc/$pid/cmdline" | sed -n 's/^--config-file=//p; /^--config-file$/{n;p}')
+  path=${other:-$path}
+  start=$(($(date +%s) - $(ps -o etimes= -p "$pid")))
+  came=$(stat -c %W "$3" 2>/dev/null); marked=$(stat -c %Z "$marker" 2>/dev/null)
+  [ "${came:-0}" -le "$start" ] && [ "${marked:-0}" -le "$start" ] || echo outdated
+fi
+path=$(readlink -m "$path"); echo "path $path"
+[ -e "$path" ] || exit 0
+stat --printf 'mode %a\\nowner %U:%G\\n' "$path"; text=$(base64 -w0 "$path") || exit 1; echo "text $text\""""
+
+
+@dataclass(frozen=True)
+class Toolkit:
+    """What of the toolkit is on the host. `fingerprints` are the keyring's keys, `source` the list's text.
+
+    `others` are other files that name the repository. `outdated` tells that dockerd runs since before the toolkit came,
+    so that only a restart lets it hand out GPUs by `cdi` or `gpus`; `running` are the containers that would stop.
+    `trusts` tells whether TLS has authorities here, `root` is the engine's folder, `manager` installs packages.
+    """
+
+    engine: Engine
+    trusts: bool
+    fingerprints: tuple[str, ...]
+    key_mode: str
+    source: str | None
+    others: Mapping[str, str]
+    versions: Mapping[str, str]
+    held: tuple[str, ...] = ()
+    daemon: DaemonFile = field(default=DaemonFile(PATH, None), metadata={"secret": True})
+    outdated: bool = False
+    running: tuple[str, ...] = ()
+    record: Record = field(default=Record(), metadata={"secret": True})
+    root: str = ""
+    specification: cdi.Specification = field(default=cdi.Specification(), metadata={"secret": True})
+    manager: str = "apt"
+
+    @property
+    def version(self) -> str:
+        """The installed toolkit's version, empty where there is none."""
+        return self.versions.get(PACKAGES[0], "")
+
+    @property
+    def experimental(self) -> bool:
+        """Whether the experimental channel is switched on."""
+        return rpm.experimental(self.source) if self.manager != "apt" else repository.experimental(self.source)
+
+
+def questions(settings: Settings) -> Questions:
+    """What the five steps have to know."""
+    return {
+        **engine.questions(settings),
+        **repository.QUESTIONS,
+        **rpm.QUESTIONS,
+        **record.questions(settings),
+        **cdi.QUESTIONS,
+        "toolkit.versions": question(VERSIONS, *PACKAGES),
+        "toolkit.daemon": question(DAEMON, PATH, marker(settings), CONFIGURATION),
+        "toolkit.running": ("docker", "ps", "--format", "{{.Names}}"),
+    }
+
+
+def marker(settings: Settings) -> str:
+    """The file whose time tells when daemon.json last got a key that only a start of Docker takes up."""
+    return f"{record.folder(settings)}/needs-start"
+
+
+def read(settings: Settings, answers: Answers) -> Toolkit:
+    """Make a Toolkit of the answers."""
+    known = engine.read(settings, answers)
+    rows = [line.split() for line in answers["toolkit.versions"].out.splitlines()]
+    mode, _, keyring = answers["toolkit.key"].out.partition("\n")
+    daemon = answers["toolkit.daemon"]
+    manager = rpm.manager(known.machine, answers)
+    info = answers["docker.info"]
+    return Toolkit(
+        engine=known,
+        trusts=answers["toolkit.trust"].ok,
+        fingerprints=key.fingerprints(base64.b64decode(keyring)) if answers["toolkit.key"].ok else (),
+        key_mode=mode,
+        source=answers["toolkit.source" if manager == "apt" else "toolkit.rpm-source"].file(),
+        others=repository.read_others(answers),
+        versions={row[0]: row[1] for row in rows if row[2:] == ["installed"]},
+        held=tuple(row[0] for row in rows if len(row) == 1),
+        daemon=_daemon_file(daemon),
+        outdated="outdated" in daemon.out.splitlines(),
+        running=tuple(answers["toolkit.running"].out.split()),
+        record=record.read(answers),
+        root=str(_info(info).get("DockerRootDir") or ""),
+        specification=cdi.read(answers, _info(info)),
+        manager=manager,
+    )
+
+
+def skip(settings: Settings, toolkit: Toolkit) -> str | None:
+    """Leave the toolkit out of `setup` on a machine without a GPU. Raises Refused where one is required."""
+    if toolkit.engine.machine.driver:
+        return None if settings.gpu.use != "off" else "gpu.use is off"
+    if settings.gpu.use == "required":
+        raise Refused("gpu.use is required, but no NVIDIA driver answers here. Install the driver, then try again.")
+    return "no NVIDIA driver here"
+
+
+def _info(answer: Answer) -> Mapping[str, Any]:
+    if not answer.out.strip().startswith("{"):
+        return {}
+    info: Mapping[str, Any] = answer.json()
+    return info
+
+
+def _daemon_file(answer: Answer) -> DaemonFile:
+    if not answer.ok:
+        raise CannotTell(f"Docker's daemon.json is there and cannot be read: {answer.err.strip()}")
+    rows = [line.partition(" ") for line in answer.out.splitlines()]
+    said = {name: value for name, _, value in rows if name != "word"}
+    words = tuple(value for name, _, value in rows if name == "word" and value)
+    text = decode(base64.b64decode(said["text"])) if "text" in said else None
+    return DaemonFile(
+        said["path"], text, said.get("mode", "644"), said.get("owner", "root:root"),
+        words[0] if words else "dockerd", _flags(words[1:]),
+    )  # fmt: skip
+
+
+def _flags(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The daemon's flags without --config-file and its value."""
+    return tuple(
+        word
+        for word, before in zip(words, ("", *words), strict=False)
+        if not word.startswith("--config-file") and before != "--config-file"
+    )

@@ -1,0 +1,97 @@
+"""1.3 The package and its three libraries: all at one version, at or above the security floor, held if asked."""
+
+from __future__ import annotations
+
+from gpudock.actions import Action, Run
+from gpudock.converge import Blocked
+from gpudock.errors import Refused
+from gpudock.settings import Settings
+from gpudock.steps import apt
+from gpudock.steps.toolkit import containers, record, repository, rpm
+from gpudock.steps.toolkit.cdi import numbers
+from gpudock.steps.toolkit.facts import PACKAGES, Toolkit
+from gpudock.steps.toolkit.platform import need_supported
+
+# The newest of the channel, whatever other repositories and apt preferences offer; and what will come along with it is
+# noted before it comes. Output of `apt-get -s`: "Inst name (version …" is new, "Inst name [old] (version …" is not.
+INSTALL = """floor=$1 wanted=$2 channel=$3 folder=$4 lock=$5; shift 5
+if [ -z "$wanted" ]; then
+  wanted=$(apt-cache madison "$1" | awk -F' *[|] *' -v from="$channel" 'index($3, from) {print $2}' | sort -rV |
+    head -n 1)
+  [ -n "$wanted" ] || { echo "$channel has no $1 for this machine"; exit 1; }
+  dpkg --compare-versions "$wanted" ge "$floor" || {
+    echo "the newest $1 of $channel is $wanted, older than toolkit.minimum_version $floor: is the mirror stale?"
+    exit 1; }
+fi
+apt="apt-get -y --no-install-recommends --allow-downgrades --allow-change-held-packages"
+for name in "$@"; do set -- "$@" "$name=$wanted"; shift; done
+mkdir -p -m 0755 "$folder"
+$apt -s install "$@" >"$folder/simulated" || { cat "$folder/simulated"; exit 1; }
+sed -n 's/^Inst \\([^ ]*\\) (.*/\\1/p' "$folder/simulated" >>"$folder/brought"; rm -f "$folder/simulated"
+exec $apt -o DPkg::Lock::Timeout="$lock" -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \\
+  -o Acquire::Retries=3 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 install "$@\""""
+
+
+def plan(settings: Settings, toolkit: Toolkit) -> list[Action]:
+    """Install the package, with its three libraries at the same version; hold or release them."""
+    need_supported(toolkit.engine.machine)
+    refuse_vulnerable(settings)
+    if satisfied(settings, toolkit):
+        return hold(settings, toolkit)
+    if toolkit.source is None:
+        raise Blocked("toolkit.repo", "NVIDIA's repository is not set up.")
+    return [
+        *record.remember(settings, toolkit.record, toolkit.daemon.path),
+        *containers.note(settings, toolkit),
+        *install(settings, toolkit, "install the NVIDIA Container Toolkit"),
+        *hold(settings, toolkit),
+    ]
+
+
+def install(settings: Settings, toolkit: Toolkit, why: str) -> list[Action]:
+    """Fetch the repository's lists and install the version that the settings name, or the newest."""
+    if toolkit.manager != "apt":
+        return rpm.install(settings, toolkit.manager, why, PACKAGES, settings.toolkit.version)
+    wanted = settings.toolkit.version and debian(settings.toolkit.version)
+    channel = repository.channel(settings)
+    words = (settings.toolkit.minimum_version, wanted, channel, record.folder(settings), str(settings.apt.lock_timeout))
+    return [
+        *apt.mend(settings, toolkit.engine.machine),
+        apt.update(settings, "fetch NVIDIA's package lists", repository.SOURCE),
+        Run(why, ("sh", "-ec", INSTALL, "sh", *words, *PACKAGES), environment=apt.environment(settings)),
+    ]
+
+
+def hold(settings: Settings, toolkit: Toolkit) -> list[Action]:
+    """Have apt leave the four packages where they are, or upgrade them with the rest again, as toolkit.hold says."""
+    if toolkit.manager != "apt":
+        return []
+    if settings.toolkit.hold:
+        loose = tuple(name for name in PACKAGES if name not in toolkit.held)
+        return [Run("hold the toolkit's packages", ("apt-mark", "hold", *loose))] if loose else []
+    ours = tuple(name for name in toolkit.held if name not in toolkit.record.holds) if toolkit.record.made else ()
+    return [Run("release the toolkit's packages", ("apt-mark", "unhold", *ours))] if ours else []
+
+
+def satisfied(settings: Settings, toolkit: Toolkit) -> bool:
+    """Whether all four are there at the version wanted; without one, at or above the floor."""
+    if set(toolkit.versions) != set(PACKAGES) or len(set(toolkit.versions.values())) != 1:
+        return False
+    if settings.toolkit.version:
+        return toolkit.version == debian(settings.toolkit.version)
+    return numbers(toolkit.version) >= numbers(settings.toolkit.minimum_version)
+
+
+def refuse_vulnerable(settings: Settings) -> None:
+    """Raise Refused for a pin below the floor, unless toolkit.allow_vulnerable says so."""
+    wanted, floor = settings.toolkit.version, settings.toolkit.minimum_version
+    if wanted and numbers(wanted) < numbers(floor) and not settings.toolkit.allow_vulnerable:
+        raise Refused(
+            f"toolkit.version is {wanted}, and versions before {floor} let a container break out of its host "
+            "(CVE-2026-24260). Pin a newer one, or force it: --set toolkit.allow_vulnerable=true."
+        )
+
+
+def debian(version: str) -> str:
+    """The package's version: NVIDIA's revision is always 1."""
+    return version if "-" in version else f"{version}-1"

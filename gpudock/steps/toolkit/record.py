@@ -1,0 +1,77 @@
+"""gpudock's own record on the host: what was here before it, and what it brought. `uninstall` goes by it alone.
+
+It is made once, whole or not at all, before the first change; so it is right wherever a run is cut off.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gpudock.actions import Action, shell
+from gpudock.questions import Answers, Questions
+from gpudock.questions import shell as question
+from gpudock.settings import Settings
+from gpudock.steps.toolkit.repository import KEYRING, SOURCE
+
+REMEMBER = """umask 077; [ ! -e "$1/before" ] || exit 0
+mkdir -p "$1"; new=$(mktemp -d "$1/before.XXXXXX"); trap 'rm -rf "$new"' EXIT
+keep() { [ ! -e "$2" ] || cat "$2" >"$new/$1"; }
+keep keyring "$2"; keep source "$3"; keep daemon.json "$4"
+[ -d "$(dirname "$4")" ] || : >"$new/no-docker-folder"
+if command -v apt-mark >/dev/null; then apt-mark showhold >"$new/holds"; fi
+sync "$new"/* 2>/dev/null || :
+mv -T "$new" "$1/before\""""
+
+RECORD = """cd "$1" 2>/dev/null || exit 0
+for file in before before/* brought written; do
+  if [ -d "$file" ]; then echo "$file"; elif [ -f "$file" ]; then echo "$file $(base64 -w0 "$file")"; fi
+done"""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What gpudock noted. `before` holds the files that were here, by name; `written` is daemon.json as we left it.
+
+    `brought` are the packages that came with ours. `made` tells whether there is a record at all.
+    """
+
+    made: bool = False
+    before: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    brought: tuple[str, ...] = ()
+    written: str = ""
+
+    @property
+    def holds(self) -> tuple[str, ...]:
+        """The packages that somebody held before gpudock came."""
+        return tuple(self.before.get("holds", b"").decode().split())
+
+
+def folder(settings: Settings) -> str:
+    """Where record and backups are; `teardown` leaves them as long as the toolkit stays."""
+    return f"{settings.host.state}/toolkit"
+
+
+def questions(settings: Settings) -> Questions:
+    """The record, in one question."""
+    return {"toolkit.record": question(RECORD, folder(settings))}
+
+
+def read(answers: Answers) -> Record:
+    """Make a Record of the answer."""
+    rows = [line.partition(" ") for line in answers["toolkit.record"].out.splitlines()]
+    files = {name: base64.b64decode(text) for name, _, text in rows if name != "before"}
+    return Record(
+        made=any(name == "before" for name, _, _ in rows),
+        before={name.partition("/")[2]: text for name, text in files.items() if name.startswith("before/")},
+        brought=tuple(sorted(set(files.get("brought", b"").decode().split()))),
+        written=files.get("written", b"").decode().strip(),
+    )
+
+
+def remember(settings: Settings, record: Record, daemon_path: str) -> list[Action]:
+    """Note what is on the host, before the first change to it."""
+    if record.made:
+        return []
+    return [shell("note what is here before", REMEMBER, folder(settings), KEYRING, SOURCE, daemon_path)]

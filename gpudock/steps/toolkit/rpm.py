@@ -1,0 +1,86 @@
+"""NVIDIA's repository and packages for dnf, yum and zypper. Plans only: no rpm host was at hand to run them on.
+
+https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html
+"""
+
+from __future__ import annotations
+
+import re
+
+from gpudock.actions import Action, Run, shell
+from gpudock.questions import Answers, Questions
+from gpudock.questions import shell as question
+from gpudock.settings import Settings
+from gpudock.steps import apt
+from gpudock.steps.machine import Machine
+from gpudock.steps.toolkit.repository import address
+
+DNF_SOURCE = "/etc/yum.repos.d/nvidia-container-toolkit.repo"
+ZYPPER_SOURCE = "/etc/zypp/repos.d/nvidia-container-toolkit.repo"
+KEY = "/etc/pki/rpm-gpg/RPM-GPG-KEY-nvidia-container-toolkit"
+
+READ_SOURCE = (
+    f"for file in {DNF_SOURCE} {ZYPPER_SOURCE}; do [ ! -e $file ] || exec cat $file; done; exec cat {DNF_SOURCE}"
+)
+MANAGERS = "for name in dnf5 dnf yum zypper; do ! command -v $name >/dev/null || { echo $name; exit; }; done"
+QUESTIONS: Questions = {"toolkit.rpm-source": question(READ_SOURCE), "toolkit.manager": question(MANAGERS)}
+
+SECTION = """[{name}]
+name={name}
+baseurl={base}/{channel}/rpm/$basearch
+repo_gpgcheck=1
+gpgcheck=0
+enabled={enabled}
+gpgkey=file://{key}
+sslverify=1
+"""
+
+
+def manager(machine: Machine, answers: Answers) -> str:
+    """The package manager: apt where the distribution has it, else the first of dnf5, dnf, yum, zypper."""
+    return "apt" if machine.apt else answers["toolkit.manager"].out.strip()
+
+
+def source(name: str) -> str:
+    """Where a package manager keeps the repository's file."""
+    return ZYPPER_SOURCE if name == "zypper" else DNF_SOURCE
+
+
+def render(settings: Settings, *, experimental: bool) -> str:
+    """Write the .repo file: signed metadata, as NVIDIA's own, but with the key that was checked."""
+    base = address(settings)
+    sections = [
+        SECTION.format(name=f"nvidia-container-toolkit{suffix}", base=base, channel=channel, enabled=int(on), key=KEY)
+        for suffix, channel, on in (("", "stable", True), ("-experimental", "experimental", experimental))
+    ]
+    return "\n".join(sections)
+
+
+def experimental(text: str | None) -> bool:
+    """Whether a .repo file has the experimental channel switched on."""
+    return bool(re.search(r"^\[[^\]]*experimental\](?:\n(?!\[).*)*\nenabled=1$", text or "", re.MULTILINE))
+
+
+def install(settings: Settings, name: str, why: str, packages: tuple[str, ...], version: str) -> list[Action]:
+    """Install the four packages at one version, or the newest.
+
+    With a version, dnf's `install` goes up or down to it (https://dnf.readthedocs.io, "Install Command").
+    """
+    pinned = tuple(f"{package}-{version}" if version else package for package in packages)
+    environment = apt.environment(settings)
+    if name == "zypper":
+        pinned = tuple(f"{package}={version}" if version else package for package in packages)
+        argv = ("zypper", "--non-interactive", "--gpg-auto-import-keys", "install", "--oldpackage", *pinned)
+        return [Run(why, argv, environment=environment)]
+    return [Run(why, (name, "-y", "install", "--allowerasing", *pinned), environment=environment)]
+
+
+def remove(name: str, packages: tuple[str, ...]) -> Action:
+    """Take packages away."""
+    quiet = ("--non-interactive",) if name == "zypper" else ("-y",)
+    return Run("remove the toolkit's packages", (name, *quiet, "remove", *packages))
+
+
+def trust() -> Action:
+    """Let rpm know the key that was checked."""
+    return shell("let rpm trust NVIDIA's key", 'rpm --import "$1"', KEY)

@@ -1,0 +1,69 @@
+"""Going to the channel's newest version: only when asked, as installing can cost running containers their GPUs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpudock.actions import Action, shell
+from gpudock.converge import Blocked, Step
+from gpudock.questions import Answers, Questions
+from gpudock.questions import shell as question
+from gpudock.settings import Settings
+from gpudock.steps import apt
+from gpudock.steps.toolkit import containers, facts, package, record, repository
+from gpudock.steps.toolkit.facts import PACKAGES, Toolkit
+
+NEWEST = """apt-cache madison "$1" 2>/dev/null | awk -F' *[|] *' -v from="$2" 'index($3, from) {print $2}' |
+sort -rV | head -n 1; [ -z "$(find "$3/lists" -mmin -5 2>/dev/null)" ] || echo fresh"""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the channel offers. `fresh` tells that its lists were fetched within the last five minutes."""
+
+    toolkit: Toolkit
+    newest: str
+    fresh: bool
+
+
+def questions(settings: Settings) -> Questions:
+    """The toolkit's questions, and the newest version that apt knows of."""
+    words = (PACKAGES[0], repository.channel(settings), record.folder(settings))
+    return {**facts.questions(settings), "toolkit.newest": question(NEWEST, *words)}
+
+
+def read(settings: Settings, answers: Answers) -> Offer:
+    """Make an Offer of the answers."""
+    lines = answers["toolkit.newest"].out.split()
+    return Offer(facts.read(settings, answers), lines[0] if lines and lines[0] != "fresh" else "", "fresh" in lines)
+
+
+def plan_lists(settings: Settings, offer: Offer) -> list[Action]:
+    """Fetch NVIDIA's lists, unless they are some minutes old."""
+    if offer.toolkit.source is None:
+        raise Blocked("toolkit.repo", "NVIDIA's repository is not set up.")
+    if offer.fresh or offer.toolkit.manager != "apt":
+        return []
+    stamp = 'mkdir -p -m 0755 "$1"; : >"$1/lists"'
+    return [
+        apt.update(settings, "fetch NVIDIA's package lists", repository.SOURCE),
+        shell("note when that was", stamp, record.folder(settings)),
+    ]
+
+
+def plan(settings: Settings, offer: Offer) -> list[Action]:
+    """Install the channel's newest version, or the one pinned, over an older or newer one."""
+    toolkit = offer.toolkit
+    package.refuse_vulnerable(settings)
+    wanted = package.debian(settings.toolkit.version) if settings.toolkit.version else offer.newest
+    if toolkit.manager == "apt" and toolkit.version == wanted and len(set(toolkit.versions.values())) == 1:
+        return []
+    return [
+        *record.remember(settings, toolkit.record, toolkit.daemon.path),
+        *containers.note(settings, toolkit),
+        *package.install(settings, toolkit, f"bring the toolkit from {toolkit.version or 'none'} to {wanted}"),
+    ]
+
+
+LISTS = Step("toolkit.lists", "Fetch NVIDIA's package lists.", questions, read, plan_lists)
+UPGRADE = Step("toolkit.upgrade", "Bring the toolkit to its channel's newest version.", questions, read, plan)
