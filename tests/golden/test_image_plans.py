@@ -82,8 +82,18 @@ def test_the_gpu_groups_come_with_a_gpu(settle: Settle) -> None:
         (("image.python='3.12'",), NO_GPU, "ubuntu:24.04", "noble"),
         (("image.base=registry",), NO_GPU, "debian:12-slim", "bookworm"),
         (("image.base=bootstrap",), DEBIAN, "debian:12-slim", "bootstrap-bookworm"),
-        (("image.base=base",), NO_GPU, "nvidia/cuda:13.0.3-base-ubuntu24.04", "nvidia-cuda-13.0.3-base-ubuntu24.04-bookworm"),
-        (("image.base=devel",), DEBIAN, "nvidia/cuda:13.0.3-devel-ubuntu24.04", "nvidia-cuda-13.0.3-devel-ubuntu24.04-bookworm"),
+        (
+            ("image.base=base",),
+            NO_GPU,
+            "nvidia/cuda:13.0.3-base-ubuntu24.04",
+            "nvidia-cuda-13.0.3-base-ubuntu24.04-bookworm",
+        ),
+        (
+            ("image.base=devel",),
+            DEBIAN,
+            "nvidia/cuda:13.0.3-devel-ubuntu24.04",
+            "nvidia-cuda-13.0.3-devel-ubuntu24.04-bookworm",
+        ),
         (
             ("image.base=runtime",),
             driven_by("550.1"),
