@@ -2,7 +2,7 @@
 
 from gpudock import development
 from gpudock.command import namespace
-from gpudock.steps import audit, engine, image, journey, jupyter, scripts, ssh, stack, toolkit
+from gpudock.steps import audit, doctor, engine, image, journey, jupyter, scripts, ssh, stack, toolkit
 
 STEPS = (
     engine.INSTALL,  # prerequisite
@@ -18,6 +18,7 @@ STEPS = (
 ns = namespace(
     "gpudock", journey.setup(STEPS), journey.plan(STEPS), journey.status(), journey.teardown(), journey.config
 )
+ns.add_task(doctor.DOCTOR)
 ns.add_task(audit.audit)
 ns.add_task(development.test)
 ns.add_task(development.schema)

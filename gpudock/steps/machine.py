@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from gpudock.questions import Answers, Questions, file, shell
 from gpudock.settings import Settings
 
-# Cheap on a host whose GPU sleeps: nvidia-smi alone takes seconds without the persistence daemon.
+# Cheap on a host whose GPU sleeps: nvidia-smi alone takes seconds without the persistence daemon. The open module
+# says `Open Kernel Module for x86_64  565.57.01`, the closed one `x86_64 Kernel Module  580.173.02`.
 DRIVER = """if [ -r /proc/driver/nvidia/version ]; then
-  sed -n 's/.*Kernel Module[^0-9]*\\([0-9][0-9.]*\\).*/\\1/p' /proc/driver/nvidia/version
+  sed -n 's/^NVRM version:.* Module[^.]*[[:space:]]\\([0-9]*\\.[0-9.]*\\).*/\\1/p' /proc/driver/nvidia/version
 else nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1; fi"""
 
 OPERATOR = "echo ${SUDO_USER:-root} ${SUDO_UID:-0} ${SUDO_GID:-0}"
@@ -87,7 +88,7 @@ def read(answers: Answers) -> Machine:
         uid=int(uid),
         gid=int(gid),
         interrupted_packages=bool(answers["dpkg-audit"].out.strip()),
-        raises_limits=bool(int(answers["capabilities"].out.strip() or "0", 16) >> SYS_RESOURCE & 1),
+        raises_limits=may_raise(answers),
         authorities=authorities,
         authorities_hash=digest,
     )
@@ -96,3 +97,8 @@ def read(answers: Answers) -> Machine:
 def wants_gpu(settings: Settings, machine: Machine) -> bool:
     """Whether the container is to see GPUs."""
     return settings.gpu.use != "off" and bool(machine.driver)
+
+
+def may_raise(answers: Answers) -> bool:
+    """Whether the host may raise resource limits."""
+    return bool(int(answers["capabilities"].out.strip() or "0", 16) >> SYS_RESOURCE & 1)

@@ -1,0 +1,84 @@
+"""doctor: what is wrong on a host, why it matters, and the command that mends it.
+
+A rule is data (rule.py), by topic in files of their own (rules.py lists them). The questions of all rules (asked.py)
+go to the host in one round trip; what a rule makes of the answers is a pure function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gpudock.actions import Action
+from gpudock.command import Job, command
+from gpudock.converge import Step
+from gpudock.errors import ProblemsFound
+from gpudock.questions import Answers, Questions, ask
+from gpudock.settings import Settings
+
+if TYPE_CHECKING:
+    from gpudock.steps.doctor.rule import Examination, Rule
+
+
+@command(
+    name="doctor",
+    options={
+        "fix": "Run the safe fixes: none stops a container, reboots, or touches the driver.",
+        "rule": "Explain this rule and look at it alone.",
+    },
+)
+def DOCTOR(job: Job, fix: bool = False, rule: str = "") -> None:  # noqa: N802  # a task, as the steps' are
+    """Say what is wrong on the host, why it matters and the command that mends it; code 4 if an error is found."""
+    from gpudock.steps.doctor import rules, show  # 60 rules are read only where they are used
+
+    chosen = (rules.rule(rule),) if rule else rules.RULES
+    seen, answers = look(job, chosen)
+    explained = f"{show.explanation(chosen[0], job.program)}\n\n" if rule else ""
+    job.say(explained + show.text(seen, job.program), **show.facts(seen, job.program))
+    if fix:
+        if not _mended(job, seen, answers):
+            return
+        if not job.options.dry_run:
+            seen, answers = look(job, chosen)
+            job.say("after the fixes:\n\n" + show.text(seen, job.program), **show.facts(seen, job.program))
+    if seen.errors:
+        count = f"{len(seen.errors)} thing{'s' * (len(seen.errors) > 1)}"
+        raise ProblemsFound(f"{count} must be fixed: {show.ids(seen.errors)}. The commands are above.")
+
+
+def look(job: Job, rules: Sequence[Rule]) -> tuple[Examination, Answers]:
+    """Put the questions of these rules to the host, in one round trip, and judge the answers."""
+    from gpudock.steps.doctor.rule import examine
+
+    answers = ask(job.host, _questions(job.settings, rules))
+    return examine(rules, job.settings, answers), answers
+
+
+def mending(rule: Rule) -> Step[Any]:
+    """The step that runs a rule's safe fix and then looks whether the rule is silent."""
+
+    def read(settings: Settings, answers: Answers) -> Answers | None:
+        return None if rule.evidence(settings, answers) is None else answers
+
+    def plan(settings: Settings, found: Answers | None) -> Sequence[Action]:
+        return rule.mend(settings, found) if rule.mend and found else []
+
+    return Step(f"doctor.{rule.id}", rule.good, lambda settings: _questions(settings, [rule]), read, plan)
+
+
+def _mended(job: Job, seen: Examination, answers: Answers) -> bool:
+    """Show the safe fixes, then run them, one failing without holding the others up; whether none failed."""
+    plans = [(finding.rule, finding.rule.mend(job.settings, answers)) for finding in seen.findings if finding.rule.mend]
+    safe = [(rule, plan) for rule, plan in plans if plan]
+    lines = [f"  {rule.id}: {action.why}" for rule, plan in safe for action in plan]
+    job.say("\n".join(["safe to fix now:", *lines]) if lines else "nothing here can be fixed safely by itself",
+            fixing=[rule.id for rule, _ in safe])  # fmt: skip
+    outcomes = [outcome for rule, _ in safe for outcome in job.converge(mending(rule))]
+    return all(outcome.error is None for outcome in outcomes)
+
+
+def _questions(settings: Settings, rules: Sequence[Rule]) -> Questions:
+    from gpudock.steps.doctor import asked
+
+    wanted = {name for rule in rules for name in rule.asks}
+    return {name: argv for name, argv in asked.questions(settings).items() if name in wanted}

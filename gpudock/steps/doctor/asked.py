@@ -1,0 +1,116 @@
+"""What doctor asks a host: every question of every rule, by name, answered side by side in one round trip.
+
+Each is read-only, takes well under a second, and prints little: a shell text does the picking on the host.
+"""
+
+from __future__ import annotations
+
+from gpudock.questions import Questions, file
+from gpudock.questions import shell as question
+from gpudock.settings import Settings
+from gpudock.steps import compose, machine, ports
+from gpudock.steps.doctor import scripts
+from gpudock.steps.doctor.rule import now
+from gpudock.steps.toolkit import daemon, repository
+
+TOOLKIT_CONFIG = "/etc/nvidia-container-runtime/config.toml"
+
+PACKAGES = (
+    *("nvidia-container-toolkit", "nvidia-container-toolkit-base", "libnvidia-container-tools"),
+    *("libnvidia-container1", "docker-ce", "docker.io", "moby-engine", "containerd.io", "containerd", "runc"),
+)
+
+
+def questions(settings: Settings) -> Questions:
+    """All questions. Those that steps ask too have the same name and the same text there."""
+    name = settings.stack.name
+    return {
+        **{key: machine.QUESTIONS[key] for key in ("os-release", "capabilities", "dpkg-audit")},
+        **ports.QUESTIONS,
+        **_gpu(),
+        **_engine(settings),
+        **_packages(),
+        "doctor.containers": question(scripts.CONTAINERS),
+        "doctor.container-gpus": question(scripts.CONTAINER_GPUS),
+        "doctor.inside": question(scripts.INSIDE, name),
+        "doctor.health": question(scripts.HEALTH, name),
+        "doctor.jupyter": question(scripts.JUPYTER, f"{compose.folder(settings)}/container", name),
+        "doctor.disks": question(scripts.DISKS, settings.host.state),
+        "doctor.limits": question(scripts.LIMITS),
+        "doctor.selinux": question("getenforce && getsebool container_use_devices"),
+        "doctor.cgroup": question("stat -fc %T /sys/fs/cgroup"),
+        **_network(settings),
+    }
+
+
+def _gpu() -> Questions:
+    return {
+        "gpu.pci": question(scripts.PCI),
+        "gpu.smi": question("nvidia-smi 2>&1"),
+        "gpu.list": question("nvidia-smi -L 2>&1"),
+        "gpu.query": question("nvidia-smi --query-gpu=index,name,mig.mode.current --format=csv,noheader 2>&1"),
+        "gpu.cuda": question(scripts.CUDA),
+        "gpu.kernel-log": question(scripts.KERNEL_LOG),
+        "gpu.fabric": question(scripts.FABRIC),
+        "gpu.persistence": question(scripts.PERSISTENCE),
+        "driver.loaded": file("/proc/driver/nvidia/version"),
+        "driver.module": question("modinfo -F version nvidia"),
+        "driver.secure-boot": question(scripts.SECURE_BOOT),
+        "driver.wsl": question(scripts.WSL),
+        "cdi.specs": question(scripts.CDI),
+    }
+
+
+def _engine(settings: Settings) -> Questions:
+    return {
+        "docker.daemon": question("command -v dockerd"),
+        "docker.info": ("docker", "info", "--format", "{{json .}}"),
+        "docker.daemon-json": file(daemon.PATH),
+        "doctor.validate": question(scripts.VALIDATE, daemon.PATH),
+        "doctor.daemon-command": question(scripts.DAEMON_COMMAND),
+        "doctor.engine-kind": question(scripts.ENGINE_KIND),
+        "doctor.runc": question("runc --version"),
+        "doctor.hook": question(scripts.HOOK),
+        "image": question("""docker image inspect --format '{{json .}}' "$1" 2>&1""", settings.image.name),
+        "toolkit.config": file(TOOLKIT_CONFIG),
+    }
+
+
+def _packages() -> Questions:
+    return {
+        "doctor.packages": question(scripts.PACKAGES, *PACKAGES),
+        "doctor.holds": question(scripts.HOLDS),
+        "toolkit.others": repository.QUESTIONS["toolkit.others"],
+        "apt.entries": question(scripts.APT_ENTRIES),
+        "apt.keys": question(scripts.APT_KEYS, repository.KEYRING),
+        "apt.lock": question(scripts.APT_LOCK),
+    }
+
+
+def _network(settings: Settings) -> Questions:
+    addresses = layers(settings)
+    network = settings.network
+    proxy = network.https_proxy or network.http_proxy
+    named = [f"{layer}={address}" for layer, address in addresses.items()]
+    return {
+        "network.names": question(scripts.NAMES, *[address for address in addresses.values() if not proxy]),
+        # A proxy's password may stand in its address, and arguments can be read by every user of the host.
+        "network.reach": question(scripts.REACH, "" if "@" in proxy else proxy, *named),
+        "network.proxy": question(scripts.PROXY, proxy.rpartition("@")[2] if proxy else ""),
+        "network.clock": question(scripts.CLOCK, str(now())),
+    }
+
+
+def layers(settings: Settings) -> dict[str, str]:
+    """The address of each layer's mirror that the settings name; a registry's prefix as its host's address."""
+    chosen = settings.mirrors
+    registry = chosen.registry.partition("/")[0]
+    named = {
+        "apt": chosen.apt,
+        "pypi": chosen.pypi,
+        "python": chosen.python,
+        "docker": chosen.docker,
+        "toolkit": f"{chosen.toolkit}/gpgkey" if chosen.toolkit else "",
+        "registry": f"https://{registry}/v2/" if registry else "",
+    }
+    return {layer: address for layer, address in named.items() if address}

@@ -1,0 +1,101 @@
+"""What a rule is: data about one thing that can be wrong on a host, and how to tell from the host's answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gpudock.actions import Action
+from gpudock.errors import CannotTell
+from gpudock.questions import Answers
+from gpudock.settings import Settings
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: Sequence[Severity] = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The evidence that something is wrong. `fix` and `severity` replace the rule's own where this case differs."""
+
+    text: str
+    fix: str = ""
+    severity: Severity | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that can be wrong.
+
+    `good` says what holds where it is not, `fix` is a command in which {gpudock} stands for `inv` or `fab -H host`,
+    `asks` names the questions it needs of asked.py, and `evidence` is silent (None) where all is fine; it raises
+    CannotTell where the answers do not say. `mend` gives the actions of a fix that is safe to run unasked: it stops
+    no container, reboots nothing, and leaves the driver alone.
+    """
+
+    id: str
+    severity: Severity
+    good: str
+    why: str
+    fix: str
+    source: str
+    asks: tuple[str, ...]
+    evidence: Callable[[Settings, Answers], Seen | None]
+    mend: Callable[[Settings, Answers], Sequence[Action]] | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule that found something on a host."""
+
+    rule: Rule
+    seen: Seen
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is here."""
+        return self.seen.severity or self.rule.severity
+
+    def fix(self, program: str) -> str:
+        """The command that mends it, as typed on this host; `program` is `inv` or `fab -H host`."""
+        return (self.seen.fix or self.rule.fix).replace("{gpudock}", program)
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What all rules say of a host: `unknown` are rules whose question had no answer, with the reason."""
+
+    findings: tuple[Finding, ...]
+    unknown: tuple[tuple[Rule, str], ...]
+    fine: tuple[Rule, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """What must be fixed."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+
+def examine(rules: Sequence[Rule], settings: Settings, answers: Answers) -> Examination:
+    """Put each rule to the answers it asked for, and to no others; the worst findings come first."""
+    findings: list[Finding] = []
+    unknown: list[tuple[Rule, str]] = []
+    fine: list[Rule] = []
+    for rule in rules:
+        try:
+            seen = rule.evidence(settings, {name: answers[name] for name in rule.asks})
+        except CannotTell as reason:
+            unknown.append((rule, str(reason)))
+            continue
+        if seen is None:
+            fine.append(rule)
+        else:
+            findings.append(Finding(rule, seen))
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return Examination(tuple(findings), tuple(unknown), tuple(fine))
+
+
+def now() -> int:
+    """The operator's clock, in whole seconds since 1970: what a host's clock is compared with."""
+    return int(time.time())

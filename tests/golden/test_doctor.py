@@ -1,0 +1,297 @@
+"""Rules that need a GPU, its driver or a kernel of their own: from what real hosts printed, with where it was printed.
+
+Each rule has what it must find and what it must be silent about. All other rules are tested by faults made on a real
+host: tests/hosts/test_doctor.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from gpudock.actions import Write
+from gpudock.errors import CannotTell
+from gpudock.questions import Answer, Answers
+from gpudock.steps.doctor import asked, container, rules, show
+from gpudock.steps.doctor.rule import Seen, examine
+from tests.conftest import Settle
+
+# NVIDIA/nvidia-container-toolkit#1227 (2025-08-07)
+SMI_570 = """Mon Jul 14 16:25:58 2025
++-----------------------------------------------------------------------------------------+
+| NVIDIA-SMI 570.133.20             Driver Version: 570.133.20     CUDA Version: 12.8     |
+|-----------------------------------------+------------------------+----------------------+
+"""
+LIST_A10 = """GPU 0: NVIDIA A10 (UUID: GPU-f15ae561-21b1-6003-c768-861fc285203b)
+GPU 1: NVIDIA A10 (UUID: GPU-466be1f8-6148-1a27-a450-592604f3df54)
+"""
+# in the form of the one below
+LOADED_570 = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.133.20  Sun Mar 30 17:39:44 UTC 2025\n"
+
+# zzzhouuu/truenas-nvidia-drivers#19 (2026-09-05)
+MISMATCH = "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.178\n"
+LOADED_580 = (
+    "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.173.02  Tue Jun 23 08:38:17 UTC 2026\n"
+    "GCC version:  gcc version 14.2.0 (Ubuntu 14.2.0-4ubuntu2~24.04.1)\n"
+)
+# nix-community/nixGL#186 (2024-12-26): the open module's words are others
+LOADED_OPEN = (
+    "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  565.57.01  Release Build  (dvs-builder@U16-A24-9-2)  "
+    "Thu Oct 10 12:15:00 UTC 2024\nGCC version:  gcc version 13.3.0 (Ubuntu 13.3.0-6ubuntu2~24.04)\n"
+)
+# acidanthera/bugtracker#2237 (2023-03-06)
+NO_DRIVER = (
+    "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. "
+    "Make sure that the latest NVIDIA driver is installed and running.\n"
+)
+KEY_REJECTED = "modprobe: ERROR: could not insert 'nvidia': Key was rejected by service\n"
+# beclab/Olares#3963 (2026-08-17): nova_core on Ubuntu 26.04
+NOVA = """[  201.910514] NVRM: GPU 0000:01:00.0 is already bound to NovaCore.
+[  201.913648] NVRM: No NVIDIA devices probed.
+"""
+# NixOS/nixpkgs#334180 (2025-10-22)
+XID_13 = "[  409.775718] NVRM: Xid (PCI:0000:01:00): 13, Graphics Exception: Shader Program Header 11 Error\n"
+# NVIDIA/NVSentinel#155 (2025-10-25): with a Xid, and without
+XID_79 = "[16246.461042] NVRM: Xid (PCI:0000:44:00): 79, GPU has fallen off the bus.\n"
+FALLEN = """[ 1843.308145] NVRM: The NVIDIA GPU 0000:b3:00.0
+               NVRM: (PCI ID: 10de:26b5) installed in this system has
+               NVRM: fallen off the bus and is not responding to commands.
+"""
+# data-infra/cube-studio#29 (2025-09-18), NVIDIA/gpu-operator#544 (2023-06-28)
+FABRIC_FAILED = "failed\nnvidia-fabricmanager.service: Control process exited, code=exited, status=1/FAILURE\n"
+FABRIC_OTHER = "failed\nFabric Manager version is : 530.30.02\n"
+# An A100 with an instance, as printed in a container of Red Hat's DRA demonstration; the second GPU is made up.
+LIST_MIG = """GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-ce5b3123-f4f2-6250-8428-40617e5f9b9d)
+  MIG 3g.20gb     Device  0: (UUID: MIG-90155500-9a09-5016-9746-95ef09bd78a6)
+GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-00000000-0000-0000-0000-000000000001)
+"""
+QUERY_MIG = "0, NVIDIA A100-SXM4-40GB, Enabled\n1, NVIDIA A100-SXM4-40GB, {}\n"
+# the nvidia/cuda:12.0.0-base-ubuntu22.04 Dockerfile, shortened (wordslab-org/wordslab, doc/infra/containers)
+REQUIRE_12 = (
+    "cuda>=12.0 brand=tesla,driver>=450,driver<451 brand=tesla,driver>=470,driver<471 "
+    "brand=geforce,driver>=515,driver<516 brand=tesla,driver>=515,driver<516"
+)
+# NVIDIA/nvidia-container-toolkit#1376 (2025-10-23)
+CDI_FAILED = (
+    'unit failed\ntime="2025-10-23T10:22:21+08:00" level=error msg="invalid discovery mode: cdi"\n'
+    "Failed to start nvidia-cdi-refresh.service - Refresh NVIDIA CDI specification file.\n"
+)
+SPEC = "spec /var/run/cdi/nvidia.yaml {} 3\nunit inactive\n"
+A10 = "0000:17:00.0 0x030200 nvidia\n"
+SWITCHES = A10 + "0000:c1:00.0 0x068000 nvidia-nvswitch\n"
+INFO = json.dumps({"ServerVersion": "29.8.2", "Runtimes": {"runc": {}, "nvidia": {}}, "SecurityOptions": []})
+
+# A host where all is well: an A10, driver 570, Docker, the toolkit, nothing running.
+WELL: Mapping[str, str] = {
+    "gpu.pci": A10,
+    "gpu.smi": SMI_570,
+    "gpu.list": LIST_A10,
+    "gpu.query": "0, NVIDIA A10, [N/A]\n",
+    "gpu.cuda": "0\n",
+    "gpu.persistence": "active\nsocket\n",
+    "gpu.fabric": "inactive\n",
+    "driver.loaded": LOADED_570,
+    "driver.module": "570.133.20\n",
+    "driver.secure-boot": "SecureBoot disabled\nsigner: \n",
+    "os-release": "ID=ubuntu\nVERSION_ID=24.04\n",
+    "capabilities": "000001ffffffffff\n",
+    "docker.daemon": "/usr/bin/dockerd\n",
+    "docker.info": INFO,
+    "docker.daemon-json": '{"runtimes": {"nvidia": {"path": "nvidia-container-runtime"}}}',
+    "doctor.packages": "nvidia-container-toolkit 1.20.0-1 installed\nlibnvidia-container1 1.20.0-1 installed\n"
+    "docker-ce 5:29.8.2-1~ubuntu.24.04~noble installed\n",
+    "doctor.runc": "runc version 1.3.6\n",
+    "doctor.limits": "max_user_instances 128\nmax_user_watches 1048576\n",
+    "doctor.cgroup": "cgroup2fs\n",
+    "cdi.specs": SPEC.format("570.133.20"),
+    "network.clock": "ahead 0\nNTPSynchronized=yes\nNTP=yes\n",
+}
+
+
+def answers(settle: Settle, **changed: Any) -> Answers:
+    """The well host's answers, some changed: `gpu__smi="…"`, or (exit code, output)."""
+    given: dict[str, Any] = {
+        **WELL,
+        **{name.replace("__", ".").replace("_", "-"): value for name, value in changed.items()},
+    }
+    made = {}
+    for name, argv in asked.questions(settle()).items():
+        value = given.get(name, "")
+        code, out = value if isinstance(value, tuple) else (0, value)
+        absent = name in ("image", "doctor.health") and name not in given
+        made[name] = Answer(argv, 1 if absent else code, out, "")
+    return made
+
+
+def say(settle: Settle, rule: str, *overrides: str, **changed: Any) -> Seen | None:
+    """What a rule says of the well host with some answers changed."""
+    found = rules.rule(rule)
+    given = answers(settle, **changed)
+    return found.evidence(settle(*overrides), {name: given[name] for name in found.asks})
+
+
+def test_a_well_host_gets_silence(settle: Settle) -> None:
+    """Where everything is well each rule says so, and none `cannot tell`."""
+    seen = examine(rules.RULES, settle(), answers(settle))
+    assert ([finding.rule.id for finding in seen.findings], seen.unknown) == ([], ())
+    assert len(seen.fine) == len(rules.RULES) == len({rule.id for rule in rules.RULES})
+
+
+GONE: dict[str, Any] = {"gpu__smi": (9, NO_DRIVER), "driver__loaded": (1, ""), "gpu__cuda": (127, "")}
+FOUND: list[tuple[str, dict[str, Any], str]] = [
+    ("driver-missing", {**GONE, "gpu__pci": "0000:01:00.0 0x030000 \n"}, "1 NVIDIA GPU on the PCI bus (0000:01:00.0)"),
+    ("driver-mismatch", {"gpu__smi": (18, MISMATCH), "driver__loaded": LOADED_580}, "driver 580.173.02, the libraries are of 580.178"),
+    ("driver-mismatch", {"driver__module": "570.195.03\n"}, "the module on disk is 570.195.03"),
+    ("driver-mismatch", {"driver__module": "570.195.03\n", "driver__loaded": LOADED_OPEN}, "runs driver 565.57.01"),
+    ("driver-silent", {"gpu__smi": (6, "No devices were found\n")}, "nvidia-smi says: No devices were found"),
+    ("driver-silent", {"gpu__smi": (127, "sh: 1: nvidia-smi: not found\n")}, "there is no nvidia-smi"),
+    ("gpu-taken", {**GONE, "gpu__pci": "0000:01:00.0 0x030000 nouveau\n"}, "is bound to nouveau"),
+    ("gpu-taken", {**GONE, "gpu__pci": "0000:01:00.0 0x030000 \n", "gpu__kernel_log": NOVA}, "is bound to NovaCore"),
+    ("gpu-taken", {"gpu__pci": "0000:01:00.0 0x030000 vfio-pci\n"}, "kept for a virtual machine"),
+    ("secure-boot", {**GONE, "gpu__kernel_log": KEY_REJECTED}, "Key was rejected by service"),
+    ("secure-boot", {**GONE, "driver__secure_boot": "SecureBoot enabled\nsigner: \n"}, "is not signed"),
+    ("wsl-driver", {"driver__wsl": "wsl\nnvidia-driver-570 installed\n"}, "nvidia-driver-570"),
+    ("gpu-xid", {"gpu__kernel_log": XID_13}, "logged 1 Xid since the start (13)"),
+    ("gpu-xid", {"gpu__kernel_log": XID_13 + XID_79}, "(13, 79), last at 0000:44:00"),
+    ("gpu-xid", {"gpu__kernel_log": FALLEN}, "fallen off the bus"),
+    ("fabric-manager", {"gpu__pci": SWITCHES, "gpu__fabric": FABRIC_FAILED}, "1 NVSwitch here, and nvidia-fabricmanager is failed"),
+    ("fabric-manager", {"gpu__pci": SWITCHES, "gpu__fabric": FABRIC_OTHER}, "Fabric Manager is 530.30.02, the driver 570.133.20"),
+    ("fabric-manager", {"gpu__cuda": "802\n", "gpu__fabric": ""}, "CUDA says 802"),
+    ("cuda-dead", {"gpu__cuda": "999\n"}, "cuInit returns 999 (unknown error)"),
+    ("mig-empty", {"gpu__list": LIST_MIG, "gpu__query": QUERY_MIG.format("Enabled")}, "MIG is on for GPU 1"),
+    ("persistence", {"gpu__persistence": "inactive\n"}, "nvidia-persistenced does not run"),
+    ("persistence", {"gpu__persistence": "active\n"}, "socket is missing"),
+    ("cgroup-library", {"doctor__packages": "libnvidia-container1 1.3.3-1 installed\n"}, "1.3.3-1 on a host with cgroup v2"),
+    ("cdi-missing", {"cdi__specs": CDI_FAILED}, "nvidia-cdi-refresh failed"),
+    ("cdi-stale", {"cdi__specs": SPEC.format("570.86.15")}, "is of driver 570.86.15, and 570.133.20 is loaded"),
+    ("inotify-low", {"doctor__limits": "max_user_instances 16\nmax_user_watches 8192\n"}, "max_user_watches is 8192"),
+    ("docker-desktop", {"docker__info": json.dumps({**json.loads(INFO), "OperatingSystem": "Docker Desktop"})}, "virtual machine"),
+    ("docker-cve", {"docker__info": json.dumps({"ServerVersion": "28.5.1"})}, "Docker 28.5.1 is older than 29.7.0"),
+    ("runc-cve", {"doctor__runc": "runc version 1.2.5\n"}, "runc 1.2.5 is older than 1.2.8"),
+    ("apt-key", {"apt__keys": "/usr/share/keyrings/n.gpg 600 1234 key\n"}, "apt's own user cannot read it"),
+    ("apt-key", {"apt__keys": "/usr/share/keyrings/n.gpg missing\n"}, "is missing"),
+    ("clock-off", {"network__reach": "apt http://m 200 -7200\n"}, "120 min behind that of the mirrors"),
+    ("jupyter-open", {"doctor__jupyter": "wanted\npassword argon2\ntold --ServerApp.token=\n"}, "asks for nothing"),
+    ("jupyter-open", {"doctor__jupyter": "wanted\npassword sha1\n"}, "kept as sha1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "changed", "text"), FOUND, ids=[f"{row[0]}-{number}" for number, row in enumerate(FOUND)]
+)
+def test_a_recorded_fault_is_found(settle: Settle, rule: str, changed: dict[str, Any], text: str) -> None:
+    """What real hosts printed when they were in trouble is found, by its rule; the well host is silent above."""
+    seen = say(settle, rule, **changed)
+    assert seen is not None
+    assert text in seen.text
+
+
+@pytest.mark.parametrize(
+    ("rule", "changed"),
+    [
+        ("gpu-taken", {"gpu__pci": "0000:01:00.1 0x040300 snd_hda_intel\n0000:01:00.0 0x030000 nvidia\n"}),
+        ("driver-missing", {**GONE, "gpu__pci": "0000:01:00.1 0x040300 snd_hda_intel\n"}),
+        ("mig-empty", {"gpu__list": LIST_MIG, "gpu__query": QUERY_MIG.format("Disabled")}),
+        ("fabric-manager", {"gpu__pci": SWITCHES, "gpu__fabric": "active\nFabric Manager version is : 570.133.20\n"}),
+        ("secure-boot", {"driver__secure_boot": "SecureBoot enabled\nsigner: DKMS module signing key\n"}),
+        ("driver-mismatch", {"driver__module": (127, ""), "driver__loaded": LOADED_OPEN}),
+        ("inotify-low", {"doctor__limits": "max_user_instances 128\nmax_user_watches 192536\n"}),
+        ("runc-cve", {"doctor__runc": "runc version 1.5.0\n"}),
+    ],
+)
+def test_what_looks_alike_and_is_well_is_silent(settle: Settle, rule: str, changed: dict[str, Any]) -> None:
+    """An HDMI audio device is no GPU, MIG with instances is well, a signed module loads under Secure Boot."""
+    assert say(settle, rule, **changed) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "changed", "reason"),
+    [
+        ("cuda-dead", {"gpu__cuda": (127, "")}, "python3 or libcuda"),
+        ("cuda-dead", {"gpu__cuda": (124, "")}, "did not return"),
+        ("gpu-xid", {"gpu__kernel_log": (1, "")}, "cannot be read"),
+        ("docker-cve", {"docker__info": (1, '{"ServerErrors": ["no"]}')}, "Docker does not answer"),
+        ("selinux", {"doctor__selinux": (127, "Enforcing\n")}, "getsebool"),
+    ],
+)
+def test_what_has_no_answer_is_not_fine(settle: Settle, rule: str, changed: dict[str, Any], reason: str) -> None:
+    """A question without an answer is `cannot tell`, with the reason, never fine."""
+    with pytest.raises(CannotTell, match=reason):
+        say(settle, rule, **changed)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "cuda", "driver", "brand", "holds"),
+    [
+        (REQUIRE_12, "12.8", "570.133.20", "", True),
+        (REQUIRE_12, "11.4", "470.256.02", "tesla", True),
+        (REQUIRE_12, "11.4", "470.256.02", "geforce", False),
+        (REQUIRE_12, "11.8", "520.61.05", "tesla", False),
+        ("cuda>=13.0", "12.8", "570.133.20", "", False),
+        ("cuda>=13.0", "13.0", "580.95.05", "", True),
+        ("cuda>=9", "12.8", "570.133.20", "", True),
+    ],
+)
+def test_a_requirement_is_read_as_the_toolkit_reads_it(
+    requirement: str, cuda: str, driver: str, brand: str, holds: bool
+) -> None:
+    """Spaces part alternatives, commas part conditions; versions compare as numbers, brands as words."""
+    assert container.satisfied(requirement, {"cuda": cuda, "driver": driver, "brand": brand}) is holds
+
+
+def test_an_image_newer_than_the_driver_is_found(settle: Settle) -> None:
+    """The image's CUDA against the driver's, before any container starts."""
+    image = json.dumps({"Config": {"Env": ["PATH=/bin", "NVIDIA_REQUIRE_CUDA=cuda>=13.0"]}})
+    seen = say(settle, "cuda-newer", image=image)
+    assert seen is not None
+    assert seen.text == "cuda_container_chatbot asks for cuda>=13.0, and driver 570.133.20 brings CUDA 12.8"
+    assert say(settle, "cuda-newer", image=image.replace("13.0", "12.4")) is None
+
+
+def test_the_inotify_fix_never_lowers_a_limit(settle: Settle) -> None:
+    """What is already higher than the fix would have it stays."""
+    found = rules.rule("inotify-low")
+    assert found.mend is not None
+    given = answers(settle, doctor__limits="max_user_instances 16\nmax_user_watches 9999999\n")
+    write = found.mend(settle(), given)[0]
+    assert isinstance(write, Write)
+    assert write.text == "fs.inotify.max_user_instances = 512\nfs.inotify.max_user_watches = 9999999\n"
+
+
+def test_a_specification_of_ones_own_is_not_overwritten(settle: Settle) -> None:
+    """/etc/cdi is somebody's own: doctor names it and leaves it."""
+    found = rules.rule("cdi-stale")
+    assert found.mend is not None
+    assert found.mend(settle(), answers(settle, cdi__specs="spec /etc/cdi/nvidia.yaml 570.86.15 3\n")) == []
+    assert found.mend(settle(), answers(settle, cdi__specs=SPEC.format("570.86.15")))
+
+
+def test_the_worst_comes_first_and_what_is_fine_takes_one_line(settle: Settle) -> None:
+    """Errors before warnings before notes, a block each with a command; the rest is one line."""
+    changed = {"doctor__runc": "runc version 1.2.5\n", "gpu__cuda": "999\n", "gpu__persistence": ""}
+    seen = examine(rules.RULES, settle(), answers(settle, **changed))
+    text = show.text(seen, "fab -H gpu01")
+    assert text.startswith("1 error, 1 warning, 1 note\n\nerror  cuda-dead\n  seen  nvidia-smi answers, and cuInit")
+    assert text.index("warning  runc-cve") < text.index("note  persistence")
+    assert text.splitlines()[-1].startswith("fine: 55 of 58 rules (driver 8, GPU 2, ")
+
+
+def test_rules_are_told_apart_and_explain_themselves() -> None:
+    """Each rule has what a reader needs: a sentence that holds, a reason, a command, an address."""
+    for rule in rules.RULES:
+        assert rule.id == rule.id.lower()
+        assert rule.good[0] == rule.good[0].lower() or rule.good.split()[0] in (
+            "SELinux",
+            "Docker",
+            "JupyterLab",
+            "Secure",
+            "CUDA",
+            "NVIDIA's",
+            "GPU",
+        )
+        assert rule.why.endswith(".")
+        assert rule.fix
+        assert rule.source.startswith("https://")

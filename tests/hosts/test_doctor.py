@@ -1,0 +1,151 @@
+"""doctor on a real host: each fault is made, found by its id, undone, and then not found any more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.conftest import Completed, Hosts
+from tests.hosts.faults import BATCHES
+from tests.hosts.nvidia import plug_in_gpu
+from tests.testbed import TestHost
+
+Fab = Callable[..., Completed]
+Found = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What doctor found while a batch's faults were there, and after they were undone."""
+
+    sick: Found
+    well: Found
+
+
+@pytest.fixture(scope="module")
+def host(hosts: Hosts) -> TestHost:
+    """A server with an engine and a stand-in driver."""
+    made = hosts("trixie-docker")
+    plug_in_gpu(made)
+    return made
+
+
+def doctor(fab: Fab, host: TestHost, *words: str) -> tuple[Completed, Found]:
+    """Run doctor and return what it found, by rule."""
+    done = fab({"gpu01": (host, "ops")}, "doctor", "--json", *words, timeout=60)
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    facts = next(row["facts"] for row in reversed(rows) if "findings" in row.get("facts", {}))
+    return done, {finding["id"]: finding for finding in facts["findings"]}
+
+
+@pytest.fixture(scope="module")
+def kept() -> dict[str, Looks]:
+    """What was found of each batch so far: a batch is made once."""
+    return {}
+
+
+@pytest.fixture
+def looks(host: TestHost, fab: Fab, kept: dict[str, Looks]) -> Callable[[str], Looks]:
+    """Return a function that makes a batch's faults, looks, undoes them in turn and looks again."""
+
+    def look(name: str) -> Looks:
+        if name not in kept:
+            batch = BATCHES[name]
+            host.sh("\n".join([batch.before, *(fault.make for fault in batch.faults)]))
+            sick = doctor(fab, host, *batch.settings)[1]
+            host.sh("\n".join([batch.before, *(fault.undo or ":" for fault in reversed(batch.faults))]))
+            well = doctor(fab, host, *batch.settings)[1]
+            host.sh(f"{batch.after}\n:")
+            kept[name] = Looks(sick, well)
+        return kept[name]
+
+    return look
+
+
+@pytest.mark.parametrize(
+    ("batch", "fault"), [(name, fault) for name, batch in BATCHES.items() for fault in batch.faults],
+    ids=lambda value: value if isinstance(value, str) else value.rule,
+)  # fmt: skip
+def test_a_fault_is_found_and_its_absence_is_silent(looks: Callable[[str], Looks], batch: str, fault: Any) -> None:
+    """Each fault is found by its id with its evidence and a fix; undone, the rule says nothing of it any more."""
+    seen = looks(batch)
+    assert fault.said in seen.sick[fault.rule]["seen"]
+    assert seen.sick[fault.rule]["fix"].strip()
+    assert fault.said not in seen.well.get(fault.rule, {}).get("seen", "")
+
+
+def test_a_missing_engine_is_found(host: TestHost, fab: Fab) -> None:
+    """No dockerd at all is told apart from one that does not answer; what depends on it is `cannot tell`, not fine."""
+    host.sh("systemctl stop docker.socket docker; mv /usr/sbin/dockerd /usr/sbin/away")
+    done = fab({"gpu01": (host, "ops")}, "doctor", timeout=60)
+    host.sh("mv /usr/sbin/away /usr/sbin/dockerd; systemctl reset-failed docker; systemctl start docker")
+    assert (done.code, "error  docker-missing" in done.out) == (4, True)
+    assert "fix   fab -H gpu01 engine.install" in done.out
+    assert "cannot tell, as there is no Docker engine: " in done.out
+    assert "docker-missing" in done.err
+
+
+def test_a_required_gpu_is_missed(host: TestHost, fab: Fab) -> None:
+    """gpu.use=required without a GPU is an error, and code 4; with one it is not."""
+    assert "gpu-required" not in doctor(fab, host, "--set", "gpu.use=required")[1]
+    host.sh("mv /usr/bin/nvidia-smi /usr/bin/away")
+    done, found = doctor(fab, host, "--set", "gpu.use=required")
+    host.sh("mv /usr/bin/away /usr/bin/nvidia-smi")
+    assert (done.code, found["gpu-required"]["severity"]) == (4, "error")
+
+
+def test_one_rule_is_explained(host: TestHost, fab: Fab) -> None:
+    """--rule tells what a rule is about and what it says here; an unknown one is code 2 with the nearest."""
+    done = fab({"gpu01": (host, "ops")}, "doctor", "--rule", "port-taken")
+    assert (done.code, "already allocated" in done.out, "fine: 1 of 1 rules" in done.out) == (0, True, True)
+    done = fab({"gpu01": (host, "ops")}, "doctor", "--rule", "port-token")
+    assert (done.code, "Did you mean port-taken?" in done.err) == (2, True)
+
+
+FIXABLE = """mkdir -p /etc/nvidia-container-runtime /etc/docker; cd /etc/apt/sources.list.d
+printf '# kept\\n[nvidia-container-cli]\\n  no-cgroups = true\\nroot = "/"\\n' >/etc/nvidia-container-runtime/config.toml
+for name in nvidia-container-toolkit nvidia-docker; do
+  cp /etc/ssl/certs/ca-certificates.crt /usr/share/keyrings/$name.gpg; chmod 600 /usr/share/keyrings/$name.gpg
+  echo "deb [signed-by=/usr/share/keyrings/$name.gpg] https://nvidia.github.io/libnvidia-container/stable/deb/\\$(ARCH) /" \\
+    >$name.list; done
+gpg --batch --quiet --pinentry-mode loopback --passphrase '' --quick-gen-key test default default never 2>/dev/null
+for name in nvidia-container-toolkit nvidia-docker; do gpg --export >/usr/share/keyrings/$name.gpg; done
+echo '{"runtimes": {"nvidia": {"path": "runc"}}, "debug": true}' >/etc/docker/daemon.json"""
+STATE = (
+    "cat /etc/apt/sources.list.d/*.list /etc/nvidia-container-runtime/config.toml; stat -c %a /usr/share/keyrings/*.gpg"
+)
+
+
+def test_fix_runs_what_is_safe_and_says_the_rest(host: TestHost, fab: Fab) -> None:
+    """--dry-run shows and touches nothing; --fix mends what is safe, keeps a container running, and looks again."""
+    host.sh(FIXABLE)
+    host.sh(BATCHES["toolkit"].before + "package nvidia-container-toolkit 1.20.0-1")
+    host.run_container("bystander")
+    started = host.sh("docker inspect -f '{{.State.StartedAt}}' bystander")
+    before = host.sh(STATE)
+    shown = fab({"gpu01": (host, "ops")}, "doctor", "--fix", "--dry-run")
+    assert host.sh(STATE) == before
+    assert "would switch no-cgroups off" in shown.out
+    assert "+  no-cgroups = false" in shown.out
+    done = fab({"gpu01": (host, "ops")}, "doctor", "--fix")
+    assert "safe to fix now:" in done.out, done.err
+    left = doctor(fab, host)[1]
+    assert not {"toolkit-no-cgroups", "apt-conflict", "apt-key", "docker-runtime"} & set(left)
+    assert "nvidia" in host.sh("docker info -f '{{json .Runtimes}}'")
+    assert host.read("/etc/nvidia-container-runtime/config.toml").startswith(
+        "# kept\n[nvidia-container-cli]\n  no-cgroups = false\n"
+    )
+    assert host.sh("docker inspect -f '{{.State.StartedAt}}' bystander") == started
+    assert "nothing here can be fixed safely" in fab({"gpu01": (host, "ops")}, "doctor", "--fix").out
+
+
+def test_a_look_is_quick_and_touches_nothing(host: TestHost, fab: Fab) -> None:
+    """A whole look takes under 2 s of its own, from two hosts side by side, each with a section of its own."""
+    done = fab({"gpu01": (host, "ops"), "gpu02": (host, "root")}, "doctor", "--json")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert {row["host"] for row in rows if "findings" in row.get("facts", {})} == {"gpu01", "gpu02"}
+    assert rows[-1]["summary"]["seconds"] < 4
