@@ -117,7 +117,7 @@ class Host:
         wrapper = AS_ROOT if self.password is None else 'exec sudo -- sh -c "$1"'
         command = shlex.join(["sh", "-c", wrapper, "sh", f"{ENVIRONMENT}exec {shlex.join(argv)}"])
         done = self.context.run(command, pty=True, warn=True)
-        return int(done.exited) if done else 1
+        return 1 if done is None else int(done.exited)  # a Result that failed is false
 
     def _as_root(self, script: str, data: bytes | Iterable[bytes] = b"", on_line: Line | None = None) -> Completed:
         script = ENVIRONMENT + script

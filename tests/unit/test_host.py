@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import secrets
+import sys
 from pathlib import Path
 
 import invoke
@@ -68,3 +71,12 @@ def test_a_large_input_does_not_stand_still(here: Host) -> None:
     """Megabytes go in while megabytes come out."""
     done = here.do(["cat"], data=b"x" * 5_000_000)
     assert len(done.output) == 5_000_000
+
+
+def test_an_interactive_program_s_exit_code_is_returned() -> None:
+    """A shell that the operator leaves with `exit 3` ends the task with 3, on a terminal."""
+    script = (
+        "import invoke; from gpudock.host import Host; "
+        "raise SystemExit(Host(invoke.Context(), 'here').interact(['sh', '-c', 'exit 3']))"
+    )
+    assert os.waitstatus_to_exitcode(pty.spawn([sys.executable, "-c", script])) == 3
