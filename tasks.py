@@ -2,12 +2,13 @@
 
 from gpudock import development
 from gpudock.command import namespace
-from gpudock.steps import audit, doctor, engine, image, journey, jupyter, scripts, ssh, stack, toolkit
+from gpudock.steps import audit, doctor, engine, image, journey, jupyter, push, scripts, ssh, stack, toolkit
 
 STEPS = (
     engine.INSTALL,  # prerequisite
     *toolkit.STEPS,  # 1.1 repository  1.2 channel  1.3 package  1.4 runtime  1.5 restart
-    image.BUILD,  # 2
+    image.BUILD,  # 2, or
+    push.PUSH,  # 2, built elsewhere
     stack.UP,  # 3.1, 3.2
     ssh.START,  # 3.3
     jupyter.PASSWORD,  # 4.2
@@ -22,5 +23,6 @@ ns.add_task(doctor.DOCTOR)
 ns.add_task(audit.audit)
 ns.add_task(development.test)
 ns.add_task(development.schema)
+image.TASKS.add_task(push.push)
 for part in (engine, toolkit, image, stack, ssh, jupyter, scripts):
     ns.add_collection(part.TASKS)

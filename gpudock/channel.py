@@ -57,6 +57,7 @@ class LocalChannel:
 
     def send(self, data: bytes) -> None:
         self.stdin.write(data)
+        self.stdin.flush()
 
     def finish_input(self) -> None:
         self.stdin.close()

@@ -6,7 +6,7 @@ import re
 
 KNOWN = (
     (
-        r"No space left on device|ENOSPC|not have enough free space",
+        r"[Nn]o space left on device|ENOSPC|not have enough free space",
         "The disk is full: `df -h` shows which one, `docker system df` what the engine holds; make room and run "
         "the same command again.",
     ),

@@ -42,19 +42,23 @@ class FleetExecutor(fabric.Executor):  # type: ignore[misc]
         return {}
 
     def _targets(self, selector: str) -> list[Target]:
-        inventory = load_inventory()
-        targets = []
-        for name in inventory.expand(selector):
-            entry = inventory.hosts.get(name)
-            connection = fabric.Connection(
-                host=(entry and entry.address) or name,
-                user=(entry and entry.user) or None,
-                port=(entry and entry.port) or None,
-                config=self.config.clone(),
-                connect_timeout=load(host=name).settings.fleet.connect_timeout,
-            )
-            targets.append(Target(name, partial(connect, connection), name))
-        return targets
+        names = load_inventory().expand(selector)
+        return [Target(name, partial(connect, connection(name, self.config)), name) for name in names]
+
+
+def connection(name: str, config: invoke.Config) -> fabric.Connection:
+    """Make the connection to a host by name, as inventory, ssh_config and settings have it; not opened yet.
+
+    `config` is the command line's; under `inv`, where it is not Fabric's, ssh_config is read anew.
+    """
+    entry = load_inventory().hosts.get(name)
+    return fabric.Connection(
+        host=(entry and entry.address) or name,
+        user=(entry and entry.user) or None,
+        port=(entry and entry.port) or None,
+        config=config.clone() if isinstance(config, fabric.Config) else fabric.Config(),
+        connect_timeout=load(host=name).settings.fleet.connect_timeout,
+    )
 
 
 def connect(connection: fabric.Connection) -> fabric.Connection:

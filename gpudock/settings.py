@@ -105,6 +105,9 @@ class Image(Section, frozen=True):
     python: Python
     environment: Name
     groups: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    source: Literal["build", "push"]
+    build_host: str
+    push_stage: Annotated[int, Meta(ge=1, description="Megabytes, compressed.")]
 
 
 class Scripts(Section, frozen=True):

@@ -43,17 +43,7 @@ def settle() -> Settle:
 @pytest.fixture(scope="session")
 def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a key pair that opens every test host; the public half lies beside it."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    made = Ed25519PrivateKey.generate()
-    path = tmp_path_factory.mktemp("key") / "id_ed25519"
-    openssh = serialization.PrivateFormat.OpenSSH
-    path.write_bytes(made.private_bytes(serialization.Encoding.PEM, openssh, serialization.NoEncryption()))
-    path.chmod(0o600)
-    public = made.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    path.with_suffix(".pub").write_bytes(public + b"\n")
-    return path
+    return testbed.make_key(tmp_path_factory.mktemp("key") / "id_ed25519")
 
 
 @pytest.fixture(scope="session")

@@ -202,6 +202,20 @@ def ssh_config(path: Path, hosts: Sequence[tuple[str, TestHost, str]]) -> Path:
     return path
 
 
+def make_key(path: Path) -> Path:
+    """Make a key pair at a path, the public half beside it."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    made = Ed25519PrivateKey.generate()
+    openssh = serialization.PrivateFormat.OpenSSH
+    path.write_bytes(made.private_bytes(serialization.Encoding.PEM, openssh, serialization.NoEncryption()))
+    path.chmod(0o600)
+    public = made.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    path.with_suffix(".pub").write_bytes(public + b"\n")
+    return path
+
+
 def until(holds: object, seconds: float = 60) -> None:
     """Wait until a function returns something true."""
     assert callable(holds)

@@ -98,5 +98,12 @@ def forget(settings: Settings) -> list[Action]:
     return [shell(f"remove the image {settings.image.name}", script, settings.image.name)]
 
 
-BUILD = Step("image.build", "2.2 Build the image, if anything that goes into it has changed.", questions, read, plan)
+def skip(settings: Settings, image: Image) -> str | None:
+    """Leave the build out of `setup` where the image is brought from elsewhere."""
+    return None if settings.image.source == "build" else "image.source is push"
+
+
+BUILD = Step(
+    "image.build", "2.2 Build the image, if anything that goes into it has changed.", questions, read, plan, skip
+)
 TASKS = namespace("image", show, BUILD)

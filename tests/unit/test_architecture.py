@@ -21,6 +21,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"errors"},
     {"settings", "inventory", "layers", "failures", "credentials", "channel"},
+    {"forward"},
     {"config", "host"},
     {"docker_api", "questions", "actions"},
     {"lock"},

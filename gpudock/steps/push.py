@@ -1,0 +1,111 @@
+"""2. The image, built once and brought to every host over the SSH connection that is open anyway.
+
+On the machine that built it (image.build_host, else the operator's) Docker's own registry runs for the while
+(registry.py); each host's `docker pull` reaches it through a loopback port of its own, which SSH leads back
+(forward.py). So hosts reach no registry, and pulling itself is Docker's: only the layers a host lacks, checked by
+digest, several at a time, unpacked while the next arrive, tried again in the middle of a layer. Why this and not
+`docker save` or an OCI layout with `docker load`:
+
+- `save` packs all layers each time: one small layer changed, and 1 GB is written and read to find it out. Engine
+  20.10 (Debian 12) saves and loads no OCI layout, 26.1 (Debian 13) does, and neither saves only some layers.
+- loopback registries need no TLS and no `insecure-registries`, so daemon.json stays as it is; both engines pull
+  from one and push to one.
+- what a pull lacks, to go on after a break in a later run, stages.py adds.
+
+The image is pulled by the digest that was pushed, so nobody with a login on a host, who can reach that port too, can
+have it take another image. It ends up under its own name, with its label, so that `image.build` finds nothing to do.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from gpudock import forward
+from gpudock.actions import Action
+from gpudock.command import Job, command
+from gpudock.converge import Step
+from gpudock.errors import Refused
+from gpudock.host import Completed, Host, Line
+from gpudock.settings import Settings
+from gpudock.steps import engine, image, source
+from gpudock.steps.image import Image
+from gpudock.steps.inputs import fingerprint
+from gpudock.steps.source import REPOSITORY, Source
+
+# The dots are signs of life. The names of the way, also of pulls that broke off, go when the image has its own.
+PULL = """client=$1 port=$2 repository=$3 name=$4 whole=$5; shift 5
+(while sleep 2 >/dev/null; do echo .; done) & beat=$!; trap 'kill $beat' EXIT
+for digest in "$@" "$whole"; do "$client" pull "127.0.0.1:$port/$repository@$digest"; done
+"$client" tag "127.0.0.1:$port/$repository@$whole" "$name"
+"$client" image ls --digests --filter "reference=127.0.0.1:*/$repository" --format '{{.Repository}}@{{.Digest}}' |
+  xargs -r "$client" image rm >/dev/null"""
+
+
+@dataclass(frozen=True)
+class Ship(Action):
+    """Pull the image from the machine that has it. `wanted` is the label it must bear."""
+
+    settings: Settings
+    client: str
+    wanted: str
+    arrived: list[int] = field(default_factory=list, compare=False, repr=False)  # bytes, as they come
+
+    def apply(self, host: Host, on_line: Line) -> None:
+        """Do it; the source is opened once for all hosts that need it."""
+        with source.shared(host.context, self.settings, on_line) as found:
+            if found.inputs != self.wanted:
+                raise _another(host, found, self.settings)
+            self._pull(host, found, on_line)
+
+    def describe(self) -> dict[str, Any]:
+        """The action as data: where the image comes from and, when it is done, how much was sent."""
+        return {"why": self.why, "from": self.settings.image.build_host or "localhost", "bytes": sum(self.arrived)}
+
+    def _pull(self, host: Host, found: Source, on_line: Line) -> None:
+        def tell(text: str) -> None:
+            known = f" of at most {found.size / 1e6:.0f}" if found.size else ""
+            on_line(f"{sum(self.arrived) / 1e6:.0f}{known} MB" if text == "." else text)
+
+        with forward.listening(host.context, found.dial, self.arrived.append) as port:
+            name = self.settings.image.name
+            words = (self.client, str(port), REPOSITORY, name, found.digest, *found.stages)
+            done = host.do(("sh", "-ec", PULL, "sh", *words), on_line=tell)
+        self._check(Completed(done.code, re.sub(r"(?m)^\.\n", "", done.output)))
+
+
+def _another(host: Host, found: Source, settings: Settings) -> Refused:
+    build = "inv image.build" if found.name == "localhost" else f"fab -H {found.name} image.build"
+    return Refused(
+        f"The image {settings.image.name} on {found.name} was not built from what {host.name} is to get: it is older "
+        "than the settings or docker/, or the two differ in settings or in having a GPU. Run "
+        f"`{build}` first, or name another host with image.build_host or --from; nothing was changed."
+    )
+
+
+def plan(settings: Settings, have: Image) -> list[Action]:
+    """2.2 Bring the image from where it was built, if the host's is not made of the same."""
+    engine.need(have.engine)
+    wanted = fingerprint(settings, have.machine)
+    if have.inputs == wanted:
+        return []
+    origin = settings.image.build_host or "the operator's machine"
+    return [Ship(f"fetch {settings.image.name} from {origin}", settings, have.engine.client, wanted)]
+
+
+def skip(settings: Settings, have: Image) -> str | None:
+    """Leave it out of `setup` where each host builds its own."""
+    return None if settings.image.source == "push" else "image.source is build"
+
+
+@command(name="push", options={"from_": "The host that has the image; without it image.build_host, else this machine."})
+def push(job: Job, from_: str = "") -> None:
+    """2.2 Bring the image from the machine that built it, only the layers this host lacks."""
+    chosen = msgspec.structs.replace(job.settings.image, build_host=from_ or job.settings.image.build_host)
+    replace(job, settings=msgspec.structs.replace(job.settings, image=chosen)).converge(PUSH)
+
+
+PUSH = Step("image.push", push.__doc__ or "", image.questions, image.read, plan, skip)

@@ -1,0 +1,216 @@
+"""image.push: one image from the host that built it to others, over their SSH connections, by the layers they lack."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from gpudock.config import ROOT
+from gpudock.steps.build import INPUTS
+from gpudock.steps.inputs import fingerprint
+from tests import testbed
+from tests.conftest import Completed, Hosts, Settle
+from tests.golden.test_plans import DEBIAN
+from tests.testbed import TestHost, until
+
+# paramiko leaves sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+Fab = Callable[..., Completed]
+NAME = "cuda_container_chatbot"
+LAYER = "head -c {size} /dev/urandom >/var/tmp/push/{name}"
+
+
+@pytest.fixture(scope="module")
+def built(hosts: Hosts) -> TestHost:
+    """The host that builds."""
+    return hosts("trixie-docker")
+
+
+@pytest.fixture(scope="module")
+def first(hosts: Hosts) -> TestHost:
+    """A host to send to."""
+    return hosts("trixie-docker")
+
+
+@pytest.fixture(scope="module")
+def second(hosts: Hosts) -> TestHost:
+    """Another host to send to."""
+    return hosts("trixie-docker")
+
+
+def build(host: TestHost, settle: Settle, sizes: dict[str, int], *overrides: str) -> None:
+    """Make an image of layers of random bytes that bears the label of the real one; known layers stay as they are."""
+    label = fingerprint(settle("image.groups=[notebook]", *overrides), DEBIAN_WITHOUT_GPU)
+    host.sh(
+        "mkdir -p /var/tmp/push; docker image inspect empty >/dev/null 2>&1 || tar -c -T /dev/null | docker import - empty"
+    )
+    for name, size in sizes.items():
+        host.sh(f"[ -e /var/tmp/push/{name} ] || {LAYER.format(size=size, name=name)}")
+    copies = "\n".join(f"COPY {name} /{name}" for name in sizes)
+    host.write("/var/tmp/push/Dockerfile", f"FROM empty\n{copies}\nLABEL {INPUTS}={label}\n")
+    host.sh(f"docker build -q -t {NAME} /var/tmp/push")
+
+
+DEBIAN_WITHOUT_GPU = replace(DEBIAN, driver="")
+
+
+def identity(host: TestHost) -> str:
+    """The image's id on a host, by its name."""
+    return host.sh(f"docker image inspect -f '{{{{.Id}}}}' {NAME}", check=False).strip()
+
+
+def left_over(host: TestHost) -> str:
+    """Names of the way, registries that run, and ports that lead elsewhere: all that should be gone after a push."""
+    return host.sh(
+        "docker image ls --digests --format '{{.Repository}} {{.Digest}}' | grep 127.0.0.1; pgrep -x docker-registry;"
+        "ss -Hltnp | grep -w 127.0.0.1 | grep -v containerd; :"
+    )
+
+
+def targets(built: TestHost, *others: TestHost) -> dict[str, tuple[TestHost, str]]:
+    """The build host and others by name."""
+    return {"gpu00": (built, "ops"), **{f"gpu0{n}": (host, "ops") for n, host in enumerate(others, start=1)}}
+
+
+def sent(done: Completed, host: str) -> int:
+    """How many bytes a push brought to a host, by its JSON."""
+    rows = [row for row in map(json.loads, done.out.splitlines()) if row.get("host") == host]
+    return sum(action["bytes"] for action in rows[0]["actions"])
+
+
+def test_one_image_reaches_all_hosts_at_once(
+    built: TestHost, first: TestHost, second: TestHost, fab: Fab, settle: Settle
+) -> None:
+    """Both hosts get the very image, under its name and label, and nothing of the way is left on any of them."""
+    build(built, settle, {"base": 20_000_000, "packages": 30_000_000, "code": 1_000})
+    done = fab(targets(built, first, second), "image.push", "--from", "gpu00", "--json")
+    assert done.code == 0, done.out + done.err
+    rows = {row["host"]: row["status"] for row in map(json.loads, done.out.splitlines()) if "host" in row}
+    assert rows == {"gpu00": "ok", "gpu01": "changed", "gpu02": "changed"}
+    assert identity(built) == identity(first) == identity(second) != ""
+    assert [left_over(host) for host in (built, first, second)] == ["", "", ""]
+    assert "nothing to change" in fab(targets(built, first, second), "image.build").out
+
+
+def test_a_small_change_sends_a_small_layer(
+    built: TestHost, first: TestHost, second: TestHost, fab: Fab, settle: Settle
+) -> None:
+    """With one layer more, only that layer travels."""
+    change = "image.environment=changed"
+    build(built, settle, {"base": 0, "packages": 0, "code": 0, "more": 500_000}, change)
+    done = fab(targets(built, first, second), "image.push", "--from", "gpu00", "--json", "--set", change)
+    assert done.code == 0, done.out + done.err
+    assert 500_000 < sent(done, "gpu01") < 1_000_000
+    assert identity(built) == identity(first) == identity(second)
+
+
+def test_an_image_of_other_inputs_is_refused(built: TestHost, first: TestHost, fab: Fab) -> None:
+    """What was built from something else does not replace what is there: it would be built anew at once."""
+    before = identity(first)
+    done = fab({"gpu01": (first, "ops"), "gpu00": (built, "ops")}, "image.push", "--set", "image.build_host=gpu00")
+    assert done.code == 1
+    assert "`fab -H gpu00 image.build` first" in done.err
+    assert (identity(first), left_over(built)) == (before, "")
+
+
+def test_a_push_that_broke_off_goes_on_where_it_was(
+    built: TestHost, first: TestHost, second: TestHost, fab: Fab, settle: Settle
+) -> None:
+    """The connection to one host dies in the middle: the other finishes, and the next run sends only the rest."""
+    words = [
+        "image.push",
+        "--from",
+        "gpu00",
+        "--json",
+        "--set",
+        "image.environment=broken",
+        "--set",
+        "image.push_stage=1",
+    ]
+    build(built, settle, {"one": 40_000_000, "two": 90_000_000, "three": 1_000}, "image.environment=broken")
+    first.sh(
+        "setsid sh -c 'until docker image ls --digests | grep -q 127.0.0.1; do sleep 0.05; done;"
+        'pkill -KILL -f "[s]shd-session: ops"\' >/dev/null 2>&1 &'
+    )
+    done = fab(targets(built, first, second), *words)
+    assert done.code == 3, done.out + done.err
+    assert "the connection ended in the middle" in done.out
+    assert (identity(first) == identity(built), identity(second) == identity(built)) == (False, True)
+    again = fab(targets(built, first, second), *words)
+    assert again.code == 0, again.out + again.err
+    assert identity(first) == identity(built)
+    assert 90_000_000 < sent(again, "gpu01") < 95_000_000
+    assert [left_over(host) for host in (built, first, second)] == ["", "", ""]
+
+
+def test_a_full_disk_and_a_missing_engine_stop_nobody_else(
+    built: TestHost, first: TestHost, second: TestHost, hosts: Hosts, fab: Fab, settle: Settle
+) -> None:
+    """One host's disk is full, another has no engine: each says so, the third gets the image; mended, a rerun does."""
+    bare = hosts("trixie")
+    words = ["image.push", "--from", "gpu00", "--set", "image.environment=full"]
+    build(built, settle, {"full": 60_000_000}, "image.environment=full")
+    second.sh(
+        "systemctl stop docker.socket docker; mount -t tmpfs -o size=40m tmpfs /var/lib/docker; systemctl start docker"
+    )
+    done = fab(targets(built, first, second, bare), *words)
+    assert done.code == 1
+    assert identity(first) == identity(built)
+    assert "gpu02 image.push: failed. Could not fetch" in done.err
+    assert "The disk is full" in done.err
+    assert "gpu03 image.push: failed. No Docker engine answers on this host. Run engine.install first" in done.err
+    second.sh("systemctl stop docker.socket docker; umount -l /var/lib/docker; systemctl start docker")
+    assert fab(targets(built, second), *words).code == 0
+    assert identity(second) == identity(built)
+
+
+def test_two_operators_push_at_once_and_one_is_killed(
+    built: TestHost, first: TestHost, second: TestHost, fab: Fab, settle: Settle, tmp_path: Path
+) -> None:
+    """A push that is killed with -9 leaves no registry running, and one that runs beside it is not disturbed."""
+    build(built, settle, {"twice": 60_000_000}, "image.environment=twice")
+    words = ["image.push", "--from", "gpu00", "--set", "image.environment=twice"]
+    config = testbed.ssh_config(
+        tmp_path / "killed", [(name, *target) for name, target in targets(built, second).items()]
+    )
+    killed = subprocess.Popen(
+        [str(ROOT / "fab"), "-S", str(config), "-H", "gpu01", *words],
+        env={**os.environ, "GPUDOCK_IMAGE__GROUPS": "[notebook]"},
+    )
+    until(lambda: built.sh("pgrep -x docker-registry; :"))
+    other = Thread(target=lambda: results.append(fab(targets(built, first), *words)))
+    results: list[Completed] = []
+    other.start()
+    killed.kill()
+    killed.wait()
+    other.join()
+    assert results[0].code == 0, results[0].err
+    assert identity(first) == identity(built)
+    until(lambda: not built.sh("pgrep -x docker-registry; :"), 10)
+
+
+def test_the_operators_own_engine_sends_too(first: TestHost, fab: Fab, settle: Settle, tmp_path: Path) -> None:
+    """Without a build host the image comes from this machine, whose engine is an older one (20.10 on Debian 12)."""
+    name = f"gpudock-test/push-{os.getpid()}"
+    label = fingerprint(settle("image.groups=[notebook]"), DEBIAN_WITHOUT_GPU)
+    with tarfile.open(tmp_path / "layer.tar", "w") as layer:
+        layer.add(__file__, arcname="file")
+    testbed.docker("import", "--change", f"LABEL {INPUTS}={label}", str(tmp_path / "layer.tar"), name)
+    try:
+        environ = {"GPUDOCK_HOST__STATE": str(tmp_path / "state")}
+        done = fab({"gpu01": (first, "root")}, "image.push", "--set", f"image.name={name}", environ=environ)
+        assert done.code == 0, done.out + done.err
+        ids = testbed.docker("image", "inspect", "-f", "{{.Id}}", name)
+        assert first.sh(f"docker image inspect -f '{{{{.Id}}}}' {name}") == ids
+        assert "127.0.0.1" not in testbed.docker("image", "ls", "--digests")
+    finally:
+        testbed.docker("image", "rm", name)
