@@ -50,6 +50,7 @@ def main() -> None:
     place = [given.ssh_config, given.host, str(ROOT)]
     variants = {
         "inv --list": [str(ROOT / "inv"), "--list"],
+        "the same without the script": [sys.executable, str(ROOT), "inv", "--search-root", str(ROOT), "--list"],
         "bare connection": [sys.executable, "-c", BARE, *place],
         "setup, nothing to change": [str(ROOT / "fab"), "-S", given.ssh_config, "-H", given.host, "setup"],
         "its questions one by one": [sys.executable, "-c", ONE_BY_ONE, *place],
@@ -63,7 +64,7 @@ def main() -> None:
     setup = statistics.median(seconds["setup, nothing to change"])
     for name, values in seconds.items():
         median = statistics.median(values)
-        print(f"{name:<26} {median:6.2f} s   {median / setup:5.2f} x setup")
+        print(f"{name:<28} {median:6.2f} s   {median / setup:5.2f} x setup")
 
 
 if __name__ == "__main__":

@@ -42,8 +42,10 @@ class Options:
     @staticmethod
     def arguments() -> list[Argument]:
         """Declare the shared options to Invoke's parser."""
+        setting = Argument(names=("set",), kind=list, default=[], help="A setting, as section.key=value; repeatable.")
+        setting.raw_value = None  # Invoke takes a list's default for a value given, and would let a bare --set pass
         return [
-            Argument(names=("set",), kind=list, default=[], help="A setting, as section.key=value; can be repeated."),
+            setting,
             _flag("json", "Print one JSON object a line."),
             _flag("dry-run", "Only show what would change, files as a diff."),
             _flag("yes", "Do what would stop running containers without asking."),

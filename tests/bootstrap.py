@@ -25,14 +25,13 @@ UV = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']
 
 
 def wheel(folder: Path, version: str) -> str:
-    """Make a package whose `inv` and `fab` say how they were called; return its line for the lock."""
+    """Make an invoke that says how it was called; return its line for the lock."""
     path = folder / f"invoke-{version}-py3-none-any.whl"
     about = f"invoke-{version}.dist-info"
     files = {
         "invoke.py": PROGRAM.replace("VERSION", version),
         f"{about}/METADATA": f"Metadata-Version: 2.1\nName: invoke\nVersion: {version}\n",
         f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{about}/entry_points.txt": "[console_scripts]\ninv = invoke:main\nfab = invoke:main\n",
     }
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in files.items():
@@ -118,6 +117,7 @@ def make(place: Path) -> Project:
     for folder in (project.root / "requirements", project.bin, project.wheels):
         folder.mkdir(parents=True)
     shutil.copy(ROOT / "inv", project.root / "inv")
+    (project.root / "__main__.py").write_text("import invoke\ninvoke.main()\n")
     (project.root / "fab").symlink_to("inv")
     for name in COMMANDS.split():
         (project.bin / name).symlink_to(shutil.which(name) or f"/bin/{name}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ def test_first_use_makes_the_environment_and_later_uses_are_silent(project: Proj
     first, second = project.run("setup", "--dry-run"), project.run("setup", "--dry-run")
     assert first.called.version == "1.0"
     assert first.called.prefix == str(project.root / ".venv")
-    assert first.called.argv[1:] == ["--search-root", str(project.root), "setup", "--dry-run"]
+    assert first.called.argv[1:] == ["inv", "--search-root", str(project.root), "setup", "--dry-run"]
     assert [line.split(" (")[0] for line in first.err.splitlines()] == [f"gpudock: making {project.root}/.venv"]
     assert (second.out, second.err) == (first.out, "")
     assert not (project.root / ".venv.log").exists()
@@ -37,7 +36,7 @@ def test_venv_and_pip_serve_where_there_is_no_uv(project: Project) -> None:
 
 def test_fab_is_the_same_script_by_another_name(project: Project) -> None:
     """`fab` runs the environment's fab, by the name it was called by."""
-    assert Path(project.run("-H", "gpu01", "plan", program="fab").called.argv[0]).name == "fab"
+    assert project.run("-H", "gpu01", "plan", program="fab").called.argv[1] == "fab"
 
 
 def test_runs_from_any_folder_and_through_links(project: Project, tmp_path: Path) -> None:
@@ -46,8 +45,7 @@ def test_runs_from_any_folder_and_through_links(project: Project, tmp_path: Path
     (tmp_path / "links/fab").symlink_to(project.root / "fab")
     ran = project.run("x", program="../links/fab", cwd=project.bin)
     assert ran.called.cwd == str(project.bin)
-    assert ran.called.argv[1:] == ["--search-root", str(project.root), "x"]
-    assert Path(ran.called.argv[0]).name == "fab"
+    assert ran.called.argv[1:] == ["fab", "--search-root", str(project.root), "x"]
 
 
 def test_the_search_root_finds_the_tasks_from_elsewhere(tmp_path: Path) -> None:
@@ -136,18 +134,16 @@ def test_first_uses_at_once_make_one_environment(project: Project) -> None:
     assert sum("making" in each.err for each in ran) == 1
 
 
-def test_costs_less_than_50_ms_once_the_environment_is_there(project: Project) -> None:
-    """Own time of the script: the median of 15 runs less the median of the real program's."""
+def test_starts_three_small_programs_once_the_environment_is_there(project: Project) -> None:
+    """All that the script itself costs then: benchmarks/no_change.py has the milliseconds, under 50."""
     project.run()
-    through = [str(project.root / "inv")]
-    direct = [str(project.root / ".venv/bin/python"), str(project.root / ".venv/bin/inv")]
-
-    def median(command: list[str]) -> float:
-        times = []
-        for _ in range(15):
-            started = time.perf_counter()
-            subprocess.run(command, env=project.environment, capture_output=True, check=True)
-            times.append(time.perf_counter() - started)
-        return statistics.median(times)
-
-    assert median(through) - median(direct) < 0.05
+    traced = subprocess.run(
+        ["/bin/sh", "-x", str(project.root / "inv")],
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words = [line.split()[1] for line in traced.stderr.splitlines() if line.startswith("+")]
+    assert [word for word in words if (project.bin / word).exists()] == ["readlink", "dirname", "cmp"]
+    assert words[-1] == "exec"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gpudock.config import ROOT
+from tests.testbed import until
 
 # Two actions of a step, each leaving a file; run the way `inv` runs tasks, on this machine.
 SCRIPT = """
@@ -26,7 +27,8 @@ from gpudock.runner import LOCAL, Target, run
 
 folder = sys.argv[1]
 def plan(settings, names):
-    return [shell("make " + name, 'sleep 2; touch "$1"', folder + "/" + name) for name in ("one", "two") if name not in names]
+    script = 'touch "$2"; sleep 2; touch "$1"'
+    return [shell("make " + name, script, folder + "/" + name, folder + "-begun") for name in ("one", "two") if name not in names]
 step = Step("test.step", "", lambda settings: {{"files": question('ls "$1"', folder)}}, lambda settings, answers: answers["files"].out.split(), plan)
 program = invoke.Program(namespace=invoke.Collection(step=step_command(step, name="step", summary="")))
 program.executor_class = __import__("gpudock.runner").runner.LocalExecutor
@@ -42,6 +44,11 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def wait_until_it_works(folder: Path) -> None:
+    """Wait until the first action runs, which then takes two seconds."""
+    until(Path(f"{folder}-begun").exists)
+
+
 def made(folder: Path) -> list[str]:
     """The actions that have been done."""
     return sorted(path.name for path in folder.iterdir())
@@ -50,7 +57,7 @@ def made(folder: Path) -> list[str]:
 def test_ctrl_c_lets_the_running_action_end_and_a_rerun_does_the_rest(tmp_path: Path) -> None:
     """The first action ends, the second never begins, the code is 1; the same command again finishes."""
     running = start(tmp_path)
-    time.sleep(1.5)
+    wait_until_it_works(tmp_path)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=20)
     assert (running.returncode, made(tmp_path)) == (1, ["one"])
@@ -65,13 +72,13 @@ def test_ctrl_c_lets_the_running_action_end_and_a_rerun_does_the_rest(tmp_path: 
 def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
     """The second one does not wait for the running action."""
     running = start(tmp_path)
-    time.sleep(1.2)
+    wait_until_it_works(tmp_path)
     started = time.monotonic()
     running.send_signal(signal.SIGINT)
     time.sleep(0.2)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=20)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 1.8
     assert (running.returncode, "Stopped." in err, "Traceback" in err) == (1, True, False)
 
 
@@ -89,3 +96,19 @@ def test_a_reader_that_goes_away_is_no_error(words: list[str]) -> None:
     done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S602
     assert "Traceback" not in done.stderr
     assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["inv", "stup"], "There is no task stup. Did you mean setup? `inv --list` shows all.\n"),
+        (["fab", "-H", "gpu01", "tolkit.install"], "Did you mean toolkit.install?"),
+        (["inv", "setup", "--jsn"], "setup has no option --jsn. Did you mean --json?\n"),
+        (["inv", "setup", "--set"], "The option --set needs a value.\n"),
+    ],
+)
+def test_a_wrong_word_is_usage_with_the_nearest_right_one(words: list[str], said: str) -> None:
+    """A misspelt task or option ends with code 2, before anything is touched, and says what was probably meant."""
+    done = subprocess.run([ROOT / words[0], *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr

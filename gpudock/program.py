@@ -1,0 +1,73 @@
+"""Invoke's and Fabric's own programs, where a wrong word ends with code 2 and the nearest right one.
+
+Inside the activated environment plain `inv` and `fab` do the same work, without these hints.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Any
+
+from invoke.exceptions import ParseError
+from invoke.program import Program
+
+from gpudock import __version__
+from gpudock.errors import UsageError
+from gpudock.inventory import nearest
+
+
+class Hints(Program):
+    """Goes before Invoke's Program or Fabric's Fab."""
+
+    def parse_core(self, argv: list[str] | None) -> None:
+        """Parse the program's own options, and let Python keep its bytecode, which Invoke forbids by default.
+
+        That is 50 ms of each run; PYTHONDONTWRITEBYTECODE still has its say.
+        """
+        super().parse_core(argv)
+        sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+
+    def parse_tasks(self) -> None:
+        """Parse tasks and their options. Raises UsageError instead of Invoke's ParseError, which would be code 1."""
+        try:
+            super().parse_tasks()
+        except ParseError as error:
+            raise UsageError(self._explain(error)) from None
+
+    def print_version(self) -> None:
+        """Say our version before that of what we stand on."""
+        print(f"gpudock {__version__}")
+        super().print_version()
+
+    def _explain(self, error: ParseError) -> str:
+        if lacking := re.fullmatch(r"Flag <Argument: (\S+).*> needed value and was not given one!", str(error)):
+            return f"The option --{lacking.group(1)} needs a value."
+        unknown = re.fullmatch(r"No idea what '(.*)' is!", str(error))
+        if not unknown:
+            return str(error)
+        word = unknown.group(1)
+        if not word.startswith("-"):
+            return f"There is no task {word}.{nearest(word, self.collection.task_names)} `inv --list` shows all."
+        task = error.context.name if error.context else None
+        known = [name for name in error.context.flags if name.startswith("--")] if error.context else []
+        return f"{task or 'inv'} has no option {word}.{nearest(word, known)}"
+
+
+def main() -> None:
+    """Be the program that the first argument names, `inv` or `fab`."""
+    name = os.path.basename(sys.argv.pop(1))
+    sys.argv[0] = name
+    made: dict[str, Any]
+    if name == "fab":
+        import fabric  # 230 ms
+        from fabric.main import Fab
+
+        kind = type("GpudockFab", (Hints, Fab), {})
+        made = {"executor_class": fabric.Executor, "config_class": fabric.Config, "version": fabric.__version__}
+        kind(name="Fabric", **made).run()
+    else:
+        import invoke
+
+        Hints(name="Invoke", binary="inv", binary_names=["inv"], version=invoke.__version__).run()
