@@ -2,7 +2,7 @@
 
 from gpudock import development
 from gpudock.command import namespace
-from gpudock.steps import audit, doctor, engine, image, journey, jupyter, push, scripts, ssh, stack, toolkit
+from gpudock.steps import audit, doctor, engine, image, journey, jupyter, push, scripts, ssh, stack, support, toolkit
 
 STEPS = (
     engine.INSTALL,  # prerequisite
@@ -24,5 +24,5 @@ ns.add_task(audit.audit)
 ns.add_task(development.test)
 ns.add_task(development.schema)
 image.TASKS.add_task(push.push)
-for part in (engine, toolkit, image, stack, ssh, jupyter, scripts):
+for part in (engine, toolkit, image, stack, ssh, jupyter, scripts, support):
     ns.add_collection(part.TASKS)

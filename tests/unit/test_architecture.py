@@ -22,7 +22,7 @@ LAYERS = [
     {"errors"},
     {"settings", "inventory", "layers", "failures", "credentials", "channel"},
     {"forward"},
-    {"config", "host"},
+    {"redaction", "config", "host"},
     {"docker_api", "questions", "actions"},
     {"lock"},
     {"converge"},
