@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from gpudock import __version__
+import gpudock
 from gpudock.command import Job, command, namespace
 from gpudock.config import ROOT, Loaded, describe
 from gpudock.errors import UsageError
@@ -88,7 +88,11 @@ def gather(job: Job) -> Mapping[str, str]:
         "containers.txt": answers["support.containers"].out,
         **{f"facts/{name}.txt": _fact(answers, name) for name in asked.questions(job.settings)},
     }
-    secrets = [*answers["support.secrets"].out.split(), *job.settings.stack.environment.values(), *_given(job.settings)]
+    secrets = [
+        *map(str.strip, answers["support.secrets"].out.splitlines()),
+        *job.settings.stack.environment.values(),
+        *_given(job.settings),
+    ]
     return {name: clean(text, secrets) for name, text in texts.items()}
 
 
@@ -127,7 +131,7 @@ def _questions(settings: Settings) -> Questions:
 
 def _about(job: Job) -> Mapping[str, Any]:
     return {
-        "gpudock": __version__,
+        "gpudock": gpudock.__version__,
         "host": job.host.name,
         "when": _stamp(),
         "python": platform.python_version(),
