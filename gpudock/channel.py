@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import invoke
 
@@ -81,10 +81,8 @@ class SshChannel:
     """A command of another machine: one session on the connection that Fabric opened."""
 
     def __init__(self, connection: invoke.Context, command: str, silence: float | None) -> None:
-        self.session = connection.create_session()
+        self.session = _session(connection, command, combined=True)
         self.session.settimeout(silence)
-        self.session.set_combine_stderr(True)
-        self.session.exec_command(command)
 
     def send(self, data: bytes) -> None:
         self.session.sendall(data)
@@ -115,14 +113,26 @@ def open_channel(context: invoke.Context, command: str, silence: float | None) -
 def open_socket(context: invoke.Context, command: str) -> socket.socket:
     """Start `command` and return a two-way stream that is its standard input and output."""
     if is_remote(context):
-        session: socket.socket = context.create_session()
-        session.exec_command(command)  # type: ignore[attr-defined]  # a paramiko Channel acts as a socket
+        session: socket.socket = _session(context, command)  # a paramiko Channel acts as a socket
         return session
     ours, theirs = socket.socketpair()
     argv = ["/bin/sh", "-c", command]
     with os.fdopen(theirs.detach(), "r+b", buffering=0) as stream:
         subprocess.Popen(argv, stdin=stream, stdout=stream, stderr=subprocess.DEVNULL, start_new_session=True)
     return ours
+
+
+def _session(connection: invoke.Context, command: str, *, combined: bool = False) -> Any:
+    """Start a command in a session. Raises ConnectionError where the connection is gone or the server says no."""
+    from paramiko import SSHException  # loaded already where there is a connection
+
+    try:
+        session = connection.create_session()
+        session.set_combine_stderr(combined)
+        session.exec_command(command)
+    except (SSHException, EOFError, OSError) as error:
+        raise ConnectionError(str(error) or type(error).__name__) from None
+    return session
 
 
 def is_remote(context: invoke.Context) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Any
@@ -11,58 +12,11 @@ import invoke
 from invoke.parser import Argument
 
 from gpudock.converge import Convergence, Outcome, Step
-from gpudock.errors import UsageError
 from gpudock.host import Host
+from gpudock.options import Options, Rollout
 from gpudock.questions import ask
 from gpudock.report import Report
 from gpudock.settings import Settings
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options that every task takes, as given on the command line."""
-
-    overrides: tuple[str, ...] = ()
-    json: bool = False
-    dry_run: bool = False
-    yes: bool = False
-    wait: bool = False
-
-    @classmethod
-    def take(cls, arguments: dict[str, Any]) -> Options:
-        """Remove the shared options from a task's arguments and return them."""
-        return cls(
-            tuple(arguments.pop("set", None) or ()),
-            bool(arguments.pop("json", False)),
-            bool(arguments.pop("dry_run", False)),
-            bool(arguments.pop("yes", False)),
-            bool(arguments.pop("wait", False)),
-        )
-
-    @staticmethod
-    def arguments() -> list[Argument]:
-        """Declare the shared options to Invoke's parser."""
-        setting = Argument(names=("set",), kind=list, default=[], help="A setting, as section.key=value; repeatable.")
-        setting.raw_value = None  # Invoke takes a list's default for a value given, and would let a bare --set pass
-        return [
-            setting,
-            _flag("json", "Print one JSON object a line."),
-            _flag("dry-run", "Only show what would change, files as a diff."),
-            _flag("yes", "Do what would stop running containers without asking."),
-            _flag("wait", "Wait for another operator who is changing the host, instead of failing."),
-        ]
-
-
-def whole_number(name: str, text: str, *, least: int) -> int:
-    """Read an option's value. Raises UsageError for what is no whole number or too small."""
-    if not text.isdecimal() or int(text) < least:
-        raise UsageError(f"{name} {text}: should be a whole number, {least} or more.")
-    return int(text)
-
-
-def _flag(name: str, help: str) -> Argument:  # noqa: A002
-    attribute = name.replace("-", "_") if "-" in name else None
-    return Argument(names=(name,), attr_name=attribute, kind=bool, default=False, help=help)
 
 
 @dataclass
@@ -120,7 +74,7 @@ class Command(invoke.Task[Body]):
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """The body's own options, then the shared ones."""
         own: list[Argument] = super().get_arguments(ignore_unknown_help)
-        return own + Options.arguments()
+        return own + Options.arguments() + Rollout.arguments()
 
     def perform(self, job: Job, **own: Any) -> None:
         """Run the body for one host."""
@@ -152,9 +106,30 @@ def step_command(*steps: Step[Any], name: str, summary: str) -> Command:
     return Command(body, name=name, auto_shortflags=False)
 
 
-def namespace(name: str, *members: Step[Any] | Command) -> invoke.Collection:
+class PlainTask(invoke.Task[Body]):
+    """A user's own task: it gets Fabric's connection, and takes the rollout's options all the same."""
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """The body's own options, then those of the rollout that do not clash with them."""
+        own: list[Argument] = super().get_arguments(ignore_unknown_help)
+        taken = {name for argument in own for name in argument.names}
+        return own + [argument for argument in Rollout.arguments() if not taken & set(argument.names)]
+
+
+class Collection(invoke.Collection):
+    """Tasks that can all be rolled out with --canary and the like, plain ones too."""
+
+    def add_task(self, task: invoke.Task[Body], *positional: Any, **more: Any) -> None:
+        """Add a task."""
+        if type(task) is invoke.Task:
+            task = copy(task)
+            task.__class__ = PlainTask
+        super().add_task(task, *positional, **more)
+
+
+def namespace(name: str, *members: Step[Any] | Command) -> Collection:
     """A collection of tasks; a step `noun.verb` becomes the task `verb`."""
-    collection = invoke.Collection(name)
+    collection = Collection(name)
     for member in members:
         if isinstance(member, Step):
             member = step_command(member, name=member.name.partition(".")[2], summary=member.summary)

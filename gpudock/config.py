@@ -23,6 +23,7 @@ from gpudock.layers import Key, Layer, Value
 from gpudock.settings import Family, Mirrors, Settings
 
 ROOT = Path(__file__).parents[1]
+OWN = ROOT / ".gpudock"  # what gpudock keeps on the operator's machine: keys, logs, who failed last time
 T = TypeVar("T")
 
 # What msgspec says, with the path it says it of: "Expected `int`, got `str` - at `$.stack.ports[0]`".

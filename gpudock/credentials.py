@@ -6,12 +6,16 @@ import getpass
 import os
 import re
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Lock
 
 import invoke
 
 from gpudock.errors import UsageError
+
+quietly: Callable[[], AbstractContextManager[None]] = nullcontext  # around a prompt: whoever draws on the terminal
 
 _prompting = Lock()
 _answered: dict[str, str] = {}
@@ -51,7 +55,8 @@ def sudo_password(context: invoke.Context, host: str) -> str | None:
 def _asked(variable: str, prompt: str) -> str:
     with _prompting:
         if variable not in _answered:
-            _answered[variable] = getpass.getpass(prompt)
+            with quietly():
+                _answered[variable] = getpass.getpass(prompt)
         return _answered[variable]
 
 

@@ -6,6 +6,7 @@
     ├── Unreachable (3)           the host cannot be reached, or its key is not the one known
     ├── ActionFailed (1)          a tool said no in the middle of a plan
     │   └── NotConverged (1)      all was done, and the facts still differ from the settings
+    ├── TaskFailed (1)            a user's own task ended with an exception
     ├── CannotTell (1)            a question to the host has no answer: not the same as "is not there"
     ├── Refused (1)               the host's state needs a person's decision; nothing was touched
     ├── Locked (1)                another operator is changing the host; nothing was touched
@@ -63,6 +64,13 @@ class ActionFailed(GpudockError):
 
 class NotConverged(ActionFailed):
     """Every action succeeded, and the plan is still not empty."""
+
+
+class TaskFailed(GpudockError):
+    """A task that is not gpudock's raised something."""
+
+    def __init__(self, task: str, error: Exception) -> None:
+        super().__init__(f"{task} ended with {type(error).__name__}: {str(error).strip() or 'it said nothing more'}")
 
 
 class CannotTell(GpudockError):

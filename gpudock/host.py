@@ -107,8 +107,11 @@ class Host:
         """Start `argv` as root and return a two-way stream that is its standard input and output."""
         self.ask("true")
         script = f"{ENVIRONMENT}exec {shlex.join(argv)}"
-        stream = channel.open_socket(self.context, self._wrap(script))
-        stream.sendall(self._head(script))
+        try:
+            stream = channel.open_socket(self.context, self._wrap(script))
+            stream.sendall(self._head(script))
+        except OSError as error:
+            raise self._lost(str(error)) from None
         return stream
 
     def interact(self, argv: Sequence[str]) -> int:
@@ -147,7 +150,10 @@ class Host:
             raise SudoRefused(f"{self.name}: sudo did not take the password: {done.output.strip()}")
 
     def _run(self, command: str, data: Iterable[bytes], on_line: Line | None) -> Completed:
-        running = channel.open_channel(self.context, command, self.silence)
+        try:
+            running = channel.open_channel(self.context, command, self.silence)
+        except OSError as error:
+            raise self._lost(str(error)) from None
         feeder = Thread(target=_feed, args=(running, data), daemon=True)
         feeder.start()
         try:
@@ -161,8 +167,14 @@ class Host:
         feeder.join(timeout=5)
         code = running.wait()
         if code == -1:
-            raise Unreachable(f"{self.name}: the connection ended in the middle. Run the same command again.")
+            raise self._lost("it ended in the middle")
         return Completed(code, output)
+
+    def _lost(self, said: str) -> Unreachable:
+        return Unreachable(
+            f"{self.name}: the connection is gone: {said}. The host, its sshd or the network went away; what the host "
+            "was at may still be going on there. The same command finishes the rest."
+        )
 
 
 def _feed(running: channel.Channel, data: Iterable[bytes]) -> None:

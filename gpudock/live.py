@@ -1,75 +1,114 @@
-"""What a terminal shows: finished actions as lines, and under them one live row a host."""
+"""What a terminal shows: one live row a host that is at work, and above them what is done, folded to a line a host."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gpudock import credentials
 from gpudock.actions import Action
 from gpudock.converge import Outcome
-from gpudock.report import Report
+from gpudock.logs import Logs
+from gpudock.report import STATUSES, Report
 
 COLORS = {"ok": "green", "changed": "yellow", "planned": "cyan", "skipped": "bright_black", "failed": "red"}
 
 
 class LiveReport(Report):
-    """The plain report in colour, with a row for each host that is at work: step, action, time, last output."""
+    """The plain report in colour, with live rows. One host's steps stay as lines; many hosts' are folded."""
 
-    def __init__(self, hosts: int = 1) -> None:
-        super().__init__(hosts)
+    def __init__(self, hosts: int = 1, logs: Logs | None = None) -> None:
+        super().__init__(hosts, logs)
         self._since: dict[str, float] = {}
         self._last: dict[str, str] = {}
         self.console = Console(highlight=False)  # honours NO_COLOR
         self.live = Live(console=self.console, get_renderable=self._rows, refresh_per_second=4, transient=True)
+        credentials.quietly = self._paused
+
+    def arrive(self, host: str) -> None:
+        super().arrive(host)
+        if self.hosts > 1:
+            self._running[host], self._since[host] = f"{host} connects and looks", time.monotonic()
+
+    def leave(self, host: str, code: int) -> None:
+        super().leave(host, code)
+        self._since.pop(host, None)
+        if self.hosts > 1 and (count := Counter(item.status for item in self.outcomes if item.host == host)):
+            told = ", ".join(f"{count[status]} {status}" for status in STATUSES if count[status])
+            worst = next((status for status in ("failed", "changed", "planned") if count[status]), "ok")
+            self.write(f"{host}: {told} ({self.seconds[host]:.1f}s)", worst)
+        self._rest()
 
     def begin(self, host: str, step: str, action: Action) -> None:
         super().begin(host, step, action)
         self._since[host], self._last[host] = time.monotonic(), ""
         self.live.start()
 
-    def line(self, host: str, text: str) -> None:
+    def news(self, host: str, text: str) -> None:
         self._last[host] = text.strip()
 
-    def end(self, host: str, step: str, action: Action, seconds: float) -> None:
-        self._since.pop(host, None)
-        super().end(host, step, action, seconds)
+    def done(self, host: str, text: str) -> None:
+        if self.hosts == 1:
+            self._since.pop(host, None)
+            self.write(text, "changed")
         self._rest()
 
-    def outcome(self, outcome: Outcome) -> None:
-        self._since.pop(outcome.host, None)
-        self._rest()
-        super().outcome(outcome)
+    def show(self, outcome: Outcome) -> None:
+        if self.hosts == 1 or outcome.error or outcome.status == "planned":
+            super().show(outcome)
 
     def write(self, text: str, status: str = "") -> None:
         """Print above the live rows."""
         self.console.print(Text(text, style=COLORS.get(status, "")), soft_wrap=True)
 
     def complain(self, text: str) -> None:
-        """Print an error, above the live rows too."""
-        Console(stderr=True, highlight=False).print(Text(text, style="red"), soft_wrap=True)
+        """Print an error above the live rows too, which on standard error needs them out of the way."""
+        with self._paused():
+            Console(stderr=True, highlight=False).print(Text(text, style="red"), soft_wrap=True)
 
-    def close(self, unreachable: int) -> None:
+    def close(self, codes: Mapping[str, int]) -> None:
         self.live.stop()
-        super().close(unreachable)
+        super().close(codes)
+
+    def abandon(self, text: str) -> None:
+        self.live.stop()  # which gives the terminal its cursor back
+        super().abandon(text)
+
+    @contextmanager
+    def _paused(self) -> Iterator[None]:
+        """Take the live rows away while something else writes to the terminal, or asks for a password."""
+        with self._writing:
+            running = self.live.is_started
+            self.live.stop()
+            yield
+            if running:
+                self.live.start()
 
     def _rest(self) -> None:
         if not self._since:
             self.live.stop()
 
     def _rows(self) -> Table:
+        """As many rows as there is room for, then how many more hosts are at work."""
         table = Table.grid(padding=(0, 1))
-        for row in list(self._each()):
+        rows = list(self._each())
+        room = max(self.console.height - 3, 1)
+        for row in rows[:room]:
             table.add_row(*row)
+        if len(rows) > room:
+            table.add_row(Text("●", style="yellow"), Text(f"and {len(rows) - room} more hosts"))
         return table
 
-    def _each(self) -> Iterable[tuple[Text, ...]]:
+    def _each(self) -> Iterator[tuple[Text, Text]]:
         width = max(self.console.width - 4, 40)
         for host, since in list(self._since.items()):
             seconds = f"{time.monotonic() - since:.0f}s"
-            head = f"{self._running[host]} … {seconds}"
-            yield (Text("●", style="yellow"), Text(f"{head}  {self._last[host]}"[:width], overflow="ellipsis"))
+            head = f"{self._running[host]} … {seconds}  {self._last.get(host, '')}"
+            yield Text("●", style="yellow"), Text(head[:width], overflow="ellipsis")

@@ -13,43 +13,92 @@ from threading import Lock
 from typing import Any
 
 from gpudock.actions import Action
-from gpudock.converge import Outcome
+from gpudock.converge import Outcome, Status
+from gpudock.errors import Unreachable
+from gpudock.logs import Logs
 
 NEWS_EVERY = 10.0  # seconds between two lines about an action that is still running
+STATUSES: tuple[Status, ...] = ("changed", "planned", "ok", "skipped", "failed")
 
 
 class Report:
-    """Plain lines, one a finished action and one a step: what a log or a pipe gets. `hosts` is their number."""
+    """Plain lines, one a finished action and one a step: what a log or a pipe gets.
 
-    def __init__(self, hosts: int = 1) -> None:
+    `hosts` is their number, `logs` gets all of it. Kinds of report differ in `news`, `done`, `show` and `close`.
+    """
+
+    def __init__(self, hosts: int = 1, logs: Logs | None = None) -> None:
         self.hosts = hosts
+        self.logs = logs or Logs(None)
         self.outcomes: list[Outcome] = []
+        self.left_out: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
         self.started = time.monotonic()
         self._news: dict[str, float] = {}
         self._running: dict[str, str] = {}
         self._writing = Lock()
 
+    def arrive(self, host: str) -> None:
+        """The work on a host begins."""
+        self.seconds[host] = -time.monotonic()
+
+    def leave(self, host: str, code: int) -> None:
+        """The work on a host is done, with this exit code."""
+        self.seconds[host] += time.monotonic()
+
+    def leave_out(self, host: str, reason: str) -> None:
+        """The work on a host is not even begun."""
+        self.left_out[host] = reason
+
     def begin(self, host: str, step: str, action: Action) -> None:
         """An action begins."""
         self._running[host] = f"{host} {step}: {action.why}"
         self._news[host] = time.monotonic()
+        self.logs.write(host, f"{step}: {action.why}")
 
     def line(self, host: str, text: str) -> None:
-        """The running action's tool printed a line: shown now and then, as a sign of life."""
+        """The running action's tool printed a line."""
+        self.logs.write(host, f"    {text}")
+        self.news(host, text)
+
+    def end(self, host: str, step: str, action: Action, seconds: float) -> None:
+        """The action is done."""
+        self.logs.write(host, f"{step}: {action.why} … changed ({seconds:.1f}s)")
+        self.done(host, f"{host} {step}: {action.why} … changed ({seconds:.1f}s)")
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A step is done."""
+        self.outcomes.append(outcome)
+        said = f"\n{outcome.error.message}" if outcome.error else ""
+        self.logs.write(
+            outcome.host, f"{outcome.step}: {outcome.status}{outcome.reason and ', '}{outcome.reason}{said}"
+        )
+        self.show(outcome)
+
+    def say(self, host: str, step: str, facts: Mapping[str, Any], text: str) -> None:
+        """Give a task's answer: `text` to people, `facts` to machines."""
+        self.write(f"{host}\n{text}" if self.hosts > 1 else text)
+
+    def note(self, host: str, text: str) -> None:
+        """Something the operator should know."""
+        self.logs.write(host, text)
+        self.complain(f"{host}: {text}")
+
+    def news(self, host: str, text: str) -> None:
+        """What the running action's tool prints, now and then, as a sign of life."""
         if time.monotonic() - self._news[host] >= NEWS_EVERY:
             self._news[host] = time.monotonic()
             self.write(f"{self._running[host]} … {text.strip()[:100]}")
 
-    def end(self, host: str, step: str, action: Action, seconds: float) -> None:
-        """The action is done."""
-        self.write(f"{host} {step}: {action.why} … changed ({seconds:.1f}s)", "changed")
+    def done(self, host: str, text: str) -> None:
+        """Show an action that is done."""
+        self.write(text, "changed")
 
-    def outcome(self, outcome: Outcome) -> None:
-        """A step is done; the error of one that failed goes to standard error."""
-        self.outcomes.append(outcome)
+    def show(self, outcome: Outcome) -> None:
+        """Show a step that is done; the error of one that failed goes to standard error."""
         name = f"{outcome.host} {outcome.step}"
         if outcome.error:
-            self.complain(f"{name}: failed. {outcome.error.message}")
+            self.complain(f"{name}: failed. {outcome.error.message}{self._where(outcome)}")
         elif outcome.status == "planned":
             self._planned(name, outcome)
         elif outcome.status == "skipped":
@@ -57,29 +106,38 @@ class Report:
         elif outcome.status == "ok":
             self.write(f"{name}: ok", "ok")
 
-    def note(self, host: str, text: str) -> None:
-        """Something the operator should know."""
-        self.complain(f"{host}: {text}")
-
-    def say(self, host: str, step: str, facts: Mapping[str, Any], text: str) -> None:
-        """Give a task's answer: `text` to people, `facts` to machines."""
-        self.write(f"{host}\n{text}" if self.hosts > 1 else text)
-
-    def close(self, unreachable: int) -> None:
-        """Print the summary, where there is something to sum up."""
-        if not self.outcomes:
+    def close(self, codes: Mapping[str, int]) -> None:
+        """Print the summary, where there is something to sum up: of many hosts a table, then one line."""
+        self.logs.close()
+        if not self.outcomes and not self.left_out:
             return
+        if self.hosts > 1:
+            self.write(columns(self.table(codes)))
         count = Counter(outcome.status for outcome in self.outcomes)
-        parts = [
-            f"{count[status]} {status}" for status in ("changed", "planned", "ok", "skipped", "failed") if count[status]
-        ]
-        if unreachable:
+        parts = [f"{count[status]} {status}" for status in STATUSES if count[status]]
+        if unreachable := list(codes.values()).count(Unreachable.code):
             parts.append(f"{unreachable} of {self.hosts} hosts unreachable")
+        if self.left_out:
+            parts.append(f"{len(self.left_out)} of {self.hosts} hosts not begun")
         seconds = time.monotonic() - self.started
-        unchanged = not (count["changed"] or count["failed"] or count["planned"] or unreachable)
+        unchanged = not (count["changed"] or count["failed"] or count["planned"] or unreachable or self.left_out)
         text = "nothing to change" if unchanged else ", ".join(parts)
         where = f"{self.hosts} hosts: " if self.hosts > 1 else ""
         self.write(f"{where}{text} ({seconds:.1f}s)", "failed" if count["failed"] else "")
+
+    def abandon(self, text: str) -> None:
+        """Say why all of it ends at once."""
+        self.complain(text)
+
+    def table(self, codes: Mapping[str, int]) -> list[tuple[str, ...]]:
+        """A row for each host: its steps by status, its time, and what went wrong."""
+        rows: list[tuple[str, ...]] = [("host", "changed", "ok", "skipped", "time", "")]
+        for host, code in codes.items():
+            count = Counter(outcome.status for outcome in self.outcomes if outcome.host == host)
+            numbers = (str(count["changed"] + count["planned"]), str(count["ok"]), str(count["skipped"]))
+            rows.append((host, *numbers, f"{self.seconds[host]:.1f}s", self._verdict(host, code)))
+        rows += [(host, "-", "-", "-", "-", reason) for host, reason in self.left_out.items()]
+        return rows
 
     def write(self, text: str, status: str = "") -> None:
         """Print a line whole, whatever other hosts print at the same time."""
@@ -94,6 +152,17 @@ class Report:
         with self._writing:
             print(text, file=sys.stderr, flush=True)
 
+    def _verdict(self, host: str, code: int) -> str:
+        failed = [outcome.step for outcome in self.outcomes if outcome.host == host and outcome.error]
+        if code == Unreachable.code:
+            return "unreachable"
+        return f"failed: {', '.join(failed)}" if failed else "" if code == 0 else f"ended with code {code}"
+
+    def _where(self, outcome: Outcome) -> str:
+        """Where the whole output is, if a tool printed any."""
+        path = self.logs.path(outcome.host) if outcome.actions else ""
+        return f"\n  All it printed is in {path}." if path else ""
+
     def _planned(self, name: str, outcome: Outcome) -> None:
         if outcome.reason:
             self.write(f"{name}: {outcome.reason}", "planned")
@@ -106,14 +175,17 @@ class Report:
 class JsonReport(Report):
     """One JSON object a line and nothing else: ARCHITECTURE.md, "Contracts"."""
 
-    def line(self, host: str, text: str) -> None:
+    def news(self, host: str, text: str) -> None:
         return
 
-    def end(self, host: str, step: str, action: Action, seconds: float) -> None:
+    def done(self, host: str, text: str) -> None:
         return
 
-    def outcome(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
+    def leave_out(self, host: str, reason: str) -> None:
+        super().leave_out(host, reason)
+        self._object({"host": host, "step": "", "status": "skipped", "actions": [], "reason": reason, "seconds": 0.0})
+
+    def show(self, outcome: Outcome) -> None:
         row: dict[str, Any] = {
             "host": outcome.host,
             "step": outcome.step,
@@ -127,19 +199,22 @@ class JsonReport(Report):
             row["reason"] = outcome.reason
         if outcome.error:
             row["error"] = outcome.error.message
+            row["log"] = self.logs.path(outcome.host)
         self._object(row)
 
     def say(self, host: str, step: str, facts: Mapping[str, Any], text: str) -> None:
         self._object({"host": host, "step": step, "status": "ok", "actions": [], "facts": dict(facts), "seconds": 0.0})
 
-    def close(self, unreachable: int) -> None:
+    def close(self, codes: Mapping[str, int]) -> None:
+        self.logs.close()
         count = Counter(outcome.status for outcome in self.outcomes)
         summary = {
             "hosts": self.hosts,
             **{status: count[status] for status in ("ok", "changed", "planned", "skipped", "failed")},
+            "unreachable": list(codes.values()).count(Unreachable.code),
+            "not_begun": len(self.left_out),
         }
-        seconds = round(time.monotonic() - self.started, 3)
-        self._object({"summary": {**summary, "unreachable": unreachable, "seconds": seconds}})
+        self._object({"summary": {**summary, "seconds": round(time.monotonic() - self.started, 3)}})
 
     def _object(self, row: Mapping[str, Any]) -> None:
         self.write(json.dumps(row, default=str, ensure_ascii=False))

@@ -9,22 +9,26 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
 from threading import Event, current_thread, main_thread
 from types import FrameType
 from typing import Any
 
 import invoke
 
-from gpudock.command import Command, Job, Options
-from gpudock.config import Loaded, load
+from gpudock.command import Command, Job
+from gpudock.config import OWN, Loaded, load
 from gpudock.converge import Outcome
-from gpudock.errors import GpudockError, Unreachable, UsageError
+from gpudock.errors import GpudockError, TaskFailed, UsageError
 from gpudock.host import Host
+from gpudock.logs import Logs
+from gpudock.options import Options, Rollout
 from gpudock.report import JsonReport, Report
+from gpudock.rollout import Gate, Memory
 
 SEVERITY = (0, 4, 1, 3, 2)
 LOCAL = "localhost"
@@ -53,27 +57,115 @@ class Work:
     own: Mapping[str, Any]
     loaded: Mapping[str, Loaded]
 
+    @property
+    def name(self) -> str:
+        """The task's name as it was typed."""
+        return typed(self.call)
 
-def run(targets: Sequence[Target], calls: Sequence[invoke.Call], parallel: int = 32) -> None:
-    """Run the calls in order on each target, targets side by side. Raises Exit with the worst code unless 0."""
+
+@dataclass
+class Run:
+    """A command line on its way over the hosts."""
+
+    work: Sequence[Work]
+    report: Report
+    stop: Event = field(default_factory=Event)
+
+    def on(self, target: Target) -> int:
+        """Run all work on one host up to the first failure and return its exit code; what fails is reported."""
+        self.report.arrive(target.name)
+        code = self._on(target)
+        self.report.leave(target.name, code)
+        return code
+
+    def _on(self, target: Target) -> int:
+        name = self.work[0].name
+        try:
+            context = target.connect()
+            for item in self.work:
+                name = item.name
+                if code := self._do(item, target, context):
+                    return code
+        except UsageError:
+            raise
+        except GpudockError as error:
+            return self._failed(target, name, error)
+        except invoke.Exit as end:  # a task's own way to end with a code of its choice
+            if end.message:
+                self.report.complain(str(end.message))
+            return int(end.code or 0)
+        except Exception as error:  # a user's task may raise anything, and must not take the other hosts along
+            self.report.logs.write(target.name, traceback.format_exc())
+            return self._failed(target, name, TaskFailed(name, error))
+        return 0
+
+    def _do(self, item: Work, target: Target, context: invoke.Context) -> int:
+        if not isinstance(item.call.task, Command):
+            item.call.task(context, *item.call.args, **item.own)
+            return 0
+        before = len(self.report.outcomes)
+        loaded = item.loaded[target.name]
+        host = Host(context, target.name, loaded.settings.fleet.command_timeout)
+        job = Job(item.name, loaded.settings, loaded.origins, host, self.report, item.options, self.stop)
+        item.call.task.perform(job, **item.own)
+        outcomes = [outcome for outcome in self.report.outcomes[before:] if outcome.host == target.name]
+        return worst([int(outcome.error.code) for outcome in outcomes if outcome.error])
+
+    def _failed(self, target: Target, name: str, error: GpudockError) -> int:
+        self.report.outcome(Outcome(target.name, name, "failed", error=error))
+        return int(error.code)
+
+
+def run(
+    targets: Sequence[Target],
+    calls: Sequence[invoke.Call],
+    parallel: int = 32,
+    rollout: Rollout | None = None,
+    memory: Memory | None = None,
+) -> None:
+    """Run the calls in order on each target, targets side by side; `memory` learns on which they fail.
+
+    Raises Exit with the worst code unless it is 0.
+    """
     work = [_prepare(call, targets) for call in calls]
-    report = _report(work, len(targets))
-    stop = Event()
-    pool = ThreadPoolExecutor(min(parallel, len(targets)))
+    logs = Logs(OWN / "logs", "+".join(item.name for item in work))
+    running = Run(work, _report(work, len(targets), logs))
+    named = {target.name: target for target in targets}
+    gate = Gate(rollout or Rollout(), running.stop)
     try:
-        with _interruptible(stop):
-            codes = list(pool.map(lambda target: _run_on(target, work, report, stop), targets))
+        with _interruptible(running):
+            gate.roll(list(named), parallel, lambda name: running.on(named[name]), running.report.leave_out)
     except KeyboardInterrupt:
-        report.complain("Stopped. What a host was at may still be going on there; the same command finishes the rest.")
+        running.report.abandon(
+            "Stopped. What a host was at may still be going on there; the same command finishes the rest."
+        )
         os._exit(1)  # threads that wait for a host would hold an ordinary exit up
-    report.close(codes.count(Unreachable.code))
-    worst = max(codes, key=SEVERITY.index)
-    if worst:
-        raise invoke.Exit(code=worst)
+    codes = {name: gate.codes[name] for name in named if name in gate.codes}
+    if memory and not any(item.options.dry_run for item in work):
+        memory.keep(codes)
+    running.report.close(codes)
+    if code := worst([*codes.values(), int(running.stop.is_set())]):
+        raise invoke.Exit(code=code)
+
+
+def rollout_of(calls: Sequence[invoke.Call]) -> Rollout:
+    """What the calls of a command line say of its rollout. Raises UsageError."""
+    return reduce(Rollout.joined, [Rollout.take(dict(call.kwargs)) for call in calls], Rollout())
+
+
+def typed(call: invoke.Call) -> str:
+    """The name of a call's task as it was typed."""
+    return str(call.called_as or call.task.name)
+
+
+def worst(codes: Sequence[int]) -> int:
+    """The worst of several exit codes; one that is not ours counts as a failure."""
+    return max(codes, key=lambda code: SEVERITY.index(code if code in SEVERITY else 1), default=0)
 
 
 def _prepare(call: invoke.Call, targets: Sequence[Target]) -> Work:
     own = dict(call.kwargs)
+    Rollout.take(own)
     if not isinstance(call.task, Command):
         return Work(call, Options(), own, {})
     options = Options.take(own)
@@ -83,48 +175,18 @@ def _prepare(call: invoke.Call, targets: Sequence[Target]) -> Work:
     return Work(call, options, own, loaded)
 
 
-def _report(work: Sequence[Work], hosts: int) -> Report:
+def _report(work: Sequence[Work], hosts: int, logs: Logs) -> Report:
     if any(item.options.json for item in work):
-        return JsonReport(hosts)
+        return JsonReport(hosts, logs)
     if sys.stdout.isatty():
         from gpudock.live import LiveReport  # rich costs 60 ms
 
-        return LiveReport(hosts)
-    return Report(hosts)
-
-
-def _run_on(target: Target, work: Sequence[Work], report: Report, stop: Event) -> int:
-    """Run all work on one host up to the first failure and return its exit code; what fails is reported."""
-    name = work[0].call.called_as or work[0].call.task.name
-    try:
-        context = target.connect()
-        for item in work:
-            name = item.call.called_as or item.call.task.name
-            if not isinstance(item.call.task, Command):
-                item.call.task(context, *item.call.args, **item.own)
-                continue
-            before = len(report.outcomes)
-            loaded = item.loaded[target.name]
-            host = Host(context, target.name, loaded.settings.fleet.command_timeout)
-            job = Job(name, loaded.settings, loaded.origins, host, report, item.options, stop)
-            item.call.task.perform(job, **item.own)
-            if code := _worst(report.outcomes[before:], target.name):
-                return code
-    except UsageError:
-        raise
-    except GpudockError as error:
-        report.outcome(Outcome(target.name, name, "failed", error=error))
-        return int(error.code)
-    return 0
-
-
-def _worst(outcomes: Sequence[Outcome], host: str) -> int:
-    codes = [int(outcome.error.code) for outcome in outcomes if outcome.host == host and outcome.error]
-    return max(codes, key=SEVERITY.index, default=0)
+        return LiveReport(hosts, logs)
+    return Report(hosts, logs)
 
 
 @contextmanager
-def _interruptible(stop: Event) -> Iterator[None]:
+def _interruptible(running: Run) -> Iterator[None]:
     """Ctrl-C once: running actions end, no new ones begin. Twice: stop now."""
     if current_thread() is not main_thread():
         yield
@@ -132,7 +194,7 @@ def _interruptible(stop: Event) -> Iterator[None]:
     former = signal.getsignal(signal.SIGINT)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        stop.set()
+        running.stop.set()
         signal.signal(signal.SIGINT, former)
         print("\nStopping: what runs now is let finish. Ctrl-C again stops at once.", file=sys.stderr)
 
@@ -149,6 +211,8 @@ class LocalExecutor(invoke.Executor):
     def execute(self, *tasks: Any) -> dict[Any, Any]:
         """Run the command line's tasks on this machine."""
         calls = self.expand_calls(self.normalize(tasks))
+        if rollout_of(calls).retry:
+            raise UsageError("--retry is for hosts of `fab -H`: on this machine just run the same command again.")
         context = invoke.Context(config=self.config)
         run([Target(LOCAL, lambda: context)], calls)
         return {}

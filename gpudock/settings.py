@@ -177,6 +177,8 @@ class Fleet(Section, frozen=True):
 
     parallel: Annotated[int, Meta(ge=1, le=256)]
     connect_timeout: Seconds
+    connect_attempts: Annotated[int, Meta(ge=1, le=10)]
+    lost_after: Seconds
     command_timeout: Seconds
 
 

@@ -17,7 +17,7 @@ from tests import testbed
 from tests.testbed import TestHost
 
 PROJECT = ROOT / "tests" / "hosts" / "fleet"
-SSHD = "mkdir -p /run/sshd; ssh-keygen -A >/dev/null; exec /usr/sbin/sshd -D"
+SSHD = "mkdir -p /run/sshd; ssh-keygen -A >/dev/null; exec /usr/sbin/sshd -D -E /var/log/sshd.log"
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class Fleet:
     def marks(self) -> dict[str, list[str]]:
         """The marks that each host has."""
         return {name: host.sh("ls /srv/marks 2>/dev/null; :").split() for name, host in self.hosts.items()}
+
+    def connect_as(self, user: str) -> None:
+        """Write the ssh_config anew: ports change when a machine was down, users when a test says so."""
+        testbed.ssh_config(self.config, [(name, host, user) for name, host in self.hosts.items()])
 
     def clear(self) -> None:
         """Take all marks away."""
@@ -73,7 +77,9 @@ def light(number: int, key: Path, folder: Path) -> Iterator[Fleet]:
         named = {f"gpu{index:02}": host for index, host in enumerate(hosts, 1)}
         for host in hosts:
             testbed.until(lambda host=host: ":22 " in host.sh("ss -Hltn", check=False))
-        yield Fleet(named, testbed.ssh_config(folder / "config", [(name, named[name], "root") for name in named]))
+        fleet = Fleet(named, folder / "config")
+        fleet.connect_as("root")
+        yield fleet
     finally:
         testbed.docker("rm", "-f", "-v", *[host.name for host in hosts], check=False)
 

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gpudock.command import Job, command, whole_number
+from gpudock.command import Job, command
+from gpudock.options import whole_number
 from gpudock.questions import ask, shell
 from gpudock.report import columns
 

@@ -20,15 +20,16 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Lower layers know nothing of higher ones.
 LAYERS = [
     {"errors"},
-    {"settings", "inventory", "layers", "failures", "credentials", "channel"},
+    {"settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
     {"forward"},
-    {"redaction", "config", "host"},
+    {"redaction", "config", "host", "logs", "rollout"},
     {"docker_api", "questions", "actions"},
     {"lock"},
     {"converge"},
     {"report"},
     {"live", "command"},
     {"runner"},
+    {"connection"},
     {"fleet", "program"},
     {"steps", "development"},
 ]

@@ -18,9 +18,9 @@ from gpudock.settings import Settings
 from gpudock.steps import audit
 
 MARKS = ("first", "second")
-MAKE = (
-    'echo "making $1"; sleep "$(cat /etc/slow 2>/dev/null || echo 0)"; mkdir -p /srv/marks; echo "$1" >"/srv/marks/$1"'
-)
+MAKE = """echo "making $1"; sleep "$(cat /etc/slow 2>/dev/null || echo 0)"; mkdir -p /srv/marks
+env echo "$1" >"/srv/marks/.$1"; mv "/srv/marks/.$1" "/srv/marks/$1"
+"""
 
 
 def questions(settings: Settings) -> Questions:
@@ -40,8 +40,8 @@ def plan(settings: Settings, marks: list[str]) -> list[Action]:
 
 @invoke.task
 def plain(context: invoke.Context) -> None:
-    """A task that knows nothing of gpudock."""
-    context.run("echo plain on $(hostname)")
+    """Say where one is, and fail where there is no /srv/name."""
+    context.run("cat /srv/name")
 
 
 MAKE_MARKS = Step("mark.make", "Make two marks.", questions, read, plan)

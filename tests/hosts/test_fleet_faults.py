@@ -1,0 +1,185 @@
+"""What can go wrong on one host: the others finish, code and summary are right, and the same command again converges."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import fleet, testbed
+from tests.fleet import Fleet
+from tests.testbed import TestHost
+
+BOTH = ["first", "second"]
+QUICK = {"GPUDOCK_FLEET__LOST_AFTER": "3"}
+
+
+@pytest.fixture(scope="module")
+def three(engine: None, key: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Three machines with an sshd."""
+    with fleet.light(3, key, tmp_path_factory.mktemp("three")) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def clean(three: Fleet) -> None:
+    """No marks, nobody at work."""
+    three.clear()
+    three.connect_as("root")
+
+
+@pytest.fixture
+def ill(three: Fleet) -> TestHost:
+    """The machine that something goes wrong on."""
+    return three.hosts["gpu02"]
+
+
+def check(three: Fleet, done: tuple[int, str, str], code: int, said: str) -> None:
+    """The run ended with the code and said why for the ill host alone; the others have their marks."""
+    assert done[0] == code, done
+    assert said in done[2]
+    assert "Traceback" not in done[1] + done[2]
+    assert "gpu01 mark.make: failed" not in done[2]
+    assert "gpu03 mark.make: failed" not in done[2]
+    marks = three.marks()
+    assert (marks["gpu01"], marks["gpu03"]) == (BOTH, BOTH)
+    assert "3 hosts: 2 changed, 1 failed" in done[1]
+
+
+def converges(three: Fleet, *words: str) -> None:
+    """The same command again finishes, and the one after that finds nothing to do."""
+    code, out, err = three.run("mark.make", *words)
+    assert code == 0, out + err
+    assert three.marks() == dict.fromkeys(three.hosts, BOTH)
+    assert "nothing to change" in three.run("mark.make")[1]
+
+
+def test_a_host_that_is_down(three: Fleet, ill: TestHost) -> None:
+    """Code 3; up again, --retry goes to it alone."""
+    testbed.docker("stop", "-t", "0", ill.name)
+    done = three.run("mark.make")
+    testbed.docker("start", ill.name)
+    check_down = "cannot be reached"
+    ill.port = testbed.at(ill.name, ill.key).port
+    three.connect_as("root")
+    testbed.until(lambda: ":22 " in ill.sh("ss -Hltn", check=False))
+    check(three, done, 3, check_down)
+    assert "1 of 3 hosts unreachable" in done[1]
+    code, out, err = three.run("mark.make", "--retry")
+    assert (code, "gpu02 mark.make" in out, "gpu01" in out) == (0, True, False), err
+    assert three.run("mark.make", "--retry")[2].strip() == "Nothing to do again: this failed on no host last time."
+    converges(three)
+
+
+def test_an_sshd_killed_in_the_middle(three: Fleet, ill: TestHost) -> None:
+    """Code 3 for the host whose connection ends while an action runs."""
+    ill.write("/etc/slow", "2")
+    running = three.start("mark.make")
+    fleet.until_begun(ill)
+    ill.sh("pkill -9 sshd-session")
+    out, err = running.communicate(timeout=60)
+    check(three, (running.returncode, out, err), 3, "gpu02: the connection is gone")
+    converges(three, "--wait")
+
+
+def test_a_network_that_drops_packets_in_the_middle(three: Fleet, ill: TestHost) -> None:
+    """A host that is silent, not refusing, is given up after fleet.lost_after, alone, and its lock is free again."""
+    ill.write("/etc/slow", "4")
+    running = three.start("mark.make", environ=QUICK)
+    fleet.until_begun(ill)
+    ill.sh("iptables -I INPUT -p tcp --dport 22 -j DROP; iptables -I OUTPUT -p tcp --sport 22 -j DROP")
+    started = time.monotonic()
+    out, err = running.communicate(timeout=60)
+    took = time.monotonic() - started
+    ill.sh("iptables -F")
+    check(three, (running.returncode, out, err), 3, "gpu02: the connection is gone")
+    assert took < 10
+    converges(three, "--wait")
+
+
+def test_a_full_disk(three: Fleet, ill: TestHost) -> None:
+    """Code 1, the tool's words and what to do, and where all of it is; with room again the rest is done."""
+    ill.sh("rm -rf /small/*; mkdir /small/marks; ln -s /small/marks /srv/marks; dd if=/dev/zero of=/small/fill 2>&1; :")
+    done = three.run("mark.make")
+    check(three, done, 1, "No space left on device")
+    assert "The disk is full" in done[2]
+    log = next(line for line in done[2].splitlines() if "All it printed is in" in line).split()[-1].rstrip(".")
+    assert "making first" in Path(log).read_text()
+    ill.sh("rm /small/fill")
+    converges(three)
+
+
+def test_a_wrong_sudo_password(three: Fleet, ill: TestHost) -> None:
+    """Code 1 for the host where sudo does not take it, and it is in no log."""
+    three.connect_as("ask")
+    ill.sh("echo ask:another | chpasswd")
+    environ = {"GPUDOCK_SUDO_PASSWORD": "test-sudo-password"}
+    done = three.run("mark.make", environ=environ)
+    check(three, done, 1, "sudo did not take the password")
+    assert "test-sudo-password" not in done[1] + done[2]
+    ill.sh("echo ask:test-sudo-password | chpasswd")
+    assert three.run("mark.make", environ=environ)[0] == 0
+    three.connect_as("root")
+    converges(three)
+
+
+def test_a_changed_host_key(three: Fleet, ill: TestHost) -> None:
+    """Code 3 with the way to accept the new key, which is not accepted by itself."""
+    assert three.run("mark.make", "--dry-run")[0] == 0
+    ill.sh("rm /etc/ssh/ssh_host_*; ssh-keygen -A; pkill -HUP -o sshd; sleep 0.3")
+    check(three, three.run("mark.make"), 3, "its host key has changed")
+    known = three.config.parent / "known_hosts"
+    known.write_text(
+        "".join(line for line in known.read_text().splitlines(keepends=True) if f":{ill.port} " not in line)
+    )
+    converges(three)
+
+
+def test_a_slow_host_holds_nobody_up(three: Fleet, ill: TestHost) -> None:
+    """Ten seconds on one host: the others are done at once, and the whole takes no longer than the slow one."""
+    ill.write("/etc/slow", "5")
+    started = time.monotonic()
+    running = three.start("mark.make", "--json")
+    assert running.stdout
+    first = [json.loads(running.stdout.readline()) for _ in range(2)]
+    early = time.monotonic() - started
+    out, _ = running.communicate(timeout=60)
+    assert {row["host"] for row in first} == {"gpu01", "gpu03"}
+    assert early < 6
+    assert time.monotonic() - started < 16
+    summary = json.loads(out.splitlines()[-1])["summary"]
+    assert (running.returncode, summary["changed"], summary["hosts"]) == (0, 3, 3)
+    converges(three)
+
+
+def test_a_host_that_comes_up_late(three: Fleet, ill: TestHost) -> None:
+    """A refused connection is tried again with a pause, so a host in the middle of a restart is served."""
+    ill.sh("iptables -I INPUT -p tcp --dport 22 -j REJECT --reject-with tcp-reset")
+    running = three.start("mark.make")
+    testbed.until(lambda: three.marks()["gpu01"] == BOTH)
+    ill.sh("iptables -F")
+    running.communicate(timeout=60)
+    assert (running.returncode, three.marks()) == (0, dict.fromkeys(three.hosts, BOTH))
+
+
+def test_thirty_two_hosts_with_three_failing(engine: None, key: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """29 finish, the code is the worst of the three, the table names them, and --retry goes to them alone."""
+    with fleet.light(32, key, tmp_path_factory.mktemp("many")) as many:
+        down, full, odd = (many.hosts[name] for name in ("gpu05", "gpu17", "gpu32"))
+        down.sh("iptables -I INPUT -p tcp --dport 22 -j REJECT --reject-with tcp-reset")
+        full.sh("ln -s /small/marks /srv/marks; mkdir /small/marks; dd if=/dev/zero of=/small/fill 2>&1; :")
+        odd.write("/etc/slow", "no number")
+        code, out, err = many.run("mark.make", "-H", "gpu[01-32]")
+        assert (code, "Traceback" in err) == (3, False), err
+        assert "32 hosts: 29 changed, 3 failed, 1 of 32 hosts unreachable" in out
+        assert [line.split()[0] for line in out.splitlines() if "  failed: mark.make" in line] == ["gpu17", "gpu32"]
+        assert sum(marks == BOTH for marks in many.marks().values()) == 29
+        down.sh("iptables -F")
+        full.sh("rm /small/fill")
+        odd.write("/etc/slow", "0")
+        code, out, err = many.run("mark.make", "-H", "all,gpu[01-32]", "--retry")
+        assert (code, "3 hosts: 3 changed" in out) == (0, True), out + err
+        assert many.marks() == dict.fromkeys(many.hosts, BOTH)
