@@ -2,7 +2,21 @@
 
 from gpudock import development
 from gpudock.command import namespace
-from gpudock.steps import audit, doctor, engine, image, journey, jupyter, push, scripts, ssh, stack, support, toolkit
+from gpudock.steps import (
+    audit,
+    doctor,
+    engine,
+    gpu,
+    image,
+    journey,
+    jupyter,
+    push,
+    scripts,
+    ssh,
+    stack,
+    support,
+    toolkit,
+)
 
 STEPS = (
     engine.INSTALL,  # prerequisite
@@ -14,6 +28,8 @@ STEPS = (
     jupyter.PASSWORD,  # 4.2
     jupyter.START,  # 4.3
     scripts.RUN,  # your own
+    toolkit.CONTAINERS,  # others' GPUs are as before
+    gpu.PROVE,  # and ours compute
 )
 
 ns = namespace(
@@ -24,5 +40,5 @@ ns.add_task(audit.audit)
 ns.add_task(development.test)
 ns.add_task(development.schema)
 image.TASKS.add_task(push.push)
-for part in (engine, toolkit, image, stack, ssh, jupyter, scripts, support):
+for part in (engine, toolkit, image, stack, ssh, jupyter, scripts, gpu, support):
     ns.add_collection(part.TASKS)

@@ -35,6 +35,15 @@ KNOWN = (
         "The package is not in the sources of this host: check its apt sources and mirrors.apt.",
     ),
     (
+        r"could not select device driver",
+        "Docker was started before the toolkit came: restart it with `toolkit.restart --set gpu.mode=gpus`, or take "
+        "gpu.mode=runtime, which needs no restart.",
+    ),
+    (
+        r"[Uu]nknown (or invalid )?runtime( name| specified)?",
+        "Docker does not know NVIDIA's runtime: run toolkit.install.",
+    ),
+    (
         r"dpkg was interrupted|dpkg --configure -a",
         "An earlier installation broke off: run the same command again; it finishes that first.",
     ),

@@ -26,7 +26,7 @@ UNINSTALL = Step(
 )  # fmt: skip
 CONTAINERS = Step(
     "toolkit.containers", "Ask the containers that had GPUs before whether they still see them.",
-    containers.questions, containers.read, containers.plan,
+    containers.questions, containers.read, containers.plan, containers.skip,
 )  # fmt: skip
 
 STEPS = (REPO, CHANNEL, PACKAGE, CONFIGURE, RESTART)
@@ -41,4 +41,4 @@ def upgrade_all(job: Job) -> None:
 
 TASKS = namespace("toolkit", *STEPS, ALL, upgrade_all, CONTAINERS, backups.restore, UNINSTALL)
 
-__all__ = ["PACKAGES", "STEPS", "TASKS", "UNINSTALL", "Toolkit", "questions", "read", "skip"]
+__all__ = ["CONTAINERS", "PACKAGES", "STEPS", "TASKS", "UNINSTALL", "Toolkit", "questions", "read", "skip"]

@@ -34,7 +34,7 @@ NOTE = (
 )
 LOST = (
     SEES
-    + """[ -s "$1/sighted" ] || exit 0; while read -r name id; do
+    + """[ -s "$1/sighted" ] || exit 0; echo; while read -r name id; do
   docker ps -q --no-trunc | grep -qxF "$id" || continue
   sees "$name" </dev/null || echo "$name"; done <"$1/sighted\""""
 )
@@ -49,9 +49,13 @@ def note(settings: Settings, toolkit: Toolkit) -> list[Action]:
 
 @dataclass(frozen=True)
 class Lost:
-    """The containers that saw their GPUs before the toolkit's packages changed, run on, and see none now."""
+    """The containers that saw their GPUs before the toolkit's packages changed, run on, and see none now.
+
+    `noted` tells whether there were any that saw some.
+    """
 
     names: tuple[str, ...]
+    noted: bool = True
 
 
 def questions(settings: Settings) -> Questions:
@@ -61,7 +65,13 @@ def questions(settings: Settings) -> Questions:
 
 def read(settings: Settings, answers: Answers) -> Lost:
     """Make a Lost of the answer."""
-    return Lost(tuple(answers["toolkit.lost"].out.split()))
+    said = answers["toolkit.lost"].out
+    return Lost(tuple(said.split()), bool(said))
+
+
+def skip(settings: Settings, lost: Lost) -> str | None:
+    """Leave it out of a chain where nobody has anything to lose."""
+    return None if lost.noted else "no container had GPUs when the toolkit's packages changed"
 
 
 def plan(settings: Settings, lost: Lost) -> list[Action]:
