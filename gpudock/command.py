@@ -70,6 +70,7 @@ class Command(invoke.Task[Body]):
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
+    subject = ""  # the option that a word behind the task's name is a value of, where it names no task
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """The body's own options, then the shared ones."""
@@ -87,11 +88,16 @@ class Command(invoke.Task[Body]):
         run([Target.of(positional[0])], [invoke.Call(self, kwargs=arguments)])
 
 
-def command(name: str | None = None, options: Mapping[str, str] | None = None, **more: Any) -> Maker:
-    """Make a Command of a function: its first docstring line is the task's help, `options` explains its own options."""
+def command(name: str | None = None, options: Mapping[str, str] | None = None, subject: str = "", **more: Any) -> Maker:
+    """Make a Command of a function: its first docstring line is the task's help, `options` explains its own options.
+
+    With `subject="rule"`, `doctor gpu-lost` means `doctor --rule gpu-lost`.
+    """
 
     def make(body: Body) -> Command:
-        return Command(body, name=name, help=dict(options or {}), auto_shortflags=False, **more)
+        made = Command(body, name=name, help=dict(options or {}), auto_shortflags=False, **more)
+        made.subject = subject
+        return made
 
     return make
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from invoke.exceptions import ParseError
@@ -31,6 +32,7 @@ class Hints(Program):
 
     def parse_tasks(self) -> None:
         """Parse tasks and their options. Raises UsageError instead of Invoke's ParseError, which would be code 1."""
+        self.core.unparsed[:] = self._spelled_out(self.core.unparsed)
         try:
             super().parse_tasks()
         except ParseError as error:
@@ -40,6 +42,14 @@ class Hints(Program):
         """Say our version before that of what we stand on."""
         print(f"gpudock {__version__}")
         super().print_version()
+
+    def _spelled_out(self, words: Sequence[str]) -> list[str]:
+        """The words with the option that a task's subject stands for: `doctor gpu-lost` is `doctor --rule gpu-lost`."""
+        tasks, spelled = self.collection.task_names, []
+        for before, word in zip(["", *words], words, strict=False):
+            option = getattr(self.collection[before], "subject", "") if before in tasks else ""
+            spelled += [f"--{option}", word] if option and word[0] != "-" and word not in tasks else [word]
+        return spelled
 
     def _explain(self, error: ParseError) -> str:
         if lacking := re.fullmatch(r"Flag <Argument: (\S+).*> needed value and was not given one!", str(error)):

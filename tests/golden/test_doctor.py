@@ -79,10 +79,14 @@ CDI_FAILED = (
     'unit failed\ntime="2025-10-23T10:22:21+08:00" level=error msg="invalid discovery mode: cdi"\n'
     "Failed to start nvidia-cdi-refresh.service - Refresh NVIDIA CDI specification file.\n"
 )
-SPEC = "spec /var/run/cdi/nvidia.yaml {} 3\nunit inactive\n"
+SPEC = "spec /var/run/cdi/nvidia.yaml {} 0\nunit inactive\n"
 A10 = "0000:17:00.0 0x030200 nvidia\n"
 SWITCHES = A10 + "0000:c1:00.0 0x068000 nvidia-nvswitch\n"
 INFO = json.dumps({"ServerVersion": "29.8.2", "Runtimes": {"runc": {}, "nvidia": {}}, "SecurityOptions": []})
+
+ROOTLESS = json.dumps(
+    {**json.loads(INFO), "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"]}
+)
 
 # A host where all is well: an A10, driver 570, Docker, the toolkit, nothing running.
 WELL: Mapping[str, str] = {
@@ -167,6 +171,8 @@ FOUND: list[tuple[str, dict[str, Any], str]] = [
     ("cgroup-library", {"doctor__packages": "libnvidia-container1 1.3.3-1 installed\n"}, "1.3.3-1 on a host with cgroup v2"),
     ("cdi-missing", {"cdi__specs": CDI_FAILED}, "nvidia-cdi-refresh failed"),
     ("cdi-stale", {"cdi__specs": SPEC.format("570.86.15")}, "is of driver 570.86.15, and 570.133.20 is loaded"),
+    ("cdi-stale", {"gpu__list": LIST_MIG}, "names 0 MIG devices, and 1 are here"),
+    ("docker-rootless", {"docker__info": ROOTLESS}, "which it may not"),
     ("inotify-low", {"doctor__limits": "max_user_instances 16\nmax_user_watches 8192\n"}, "max_user_watches is 8192"),
     ("docker-desktop", {"docker__info": json.dumps({**json.loads(INFO), "OperatingSystem": "Docker Desktop"})}, "virtual machine"),
     ("docker-cve", {"docker__info": json.dumps({"ServerVersion": "28.5.1"})}, "Docker 28.5.1 is older than 29.7.0"),

@@ -104,6 +104,8 @@ def test_one_rule_is_explained(host: TestHost, fab: Fab) -> None:
     assert (done.code, "already allocated" in done.out, "fine: 1 of 1 rules" in done.out) == (0, True, True)
     done = fab({"gpu01": (host, "ops")}, "doctor", "--rule", "port-token")
     assert (done.code, "Did you mean port-taken?" in done.err) == (2, True)
+    done = fab({"gpu01": (host, "ops")}, "doctor", "port-taken")
+    assert (done.code, "fine: 1 of 1 rules" in done.out) == (0, True)
 
 
 FIXABLE = """mkdir -p /etc/nvidia-container-runtime /etc/docker; cd /etc/apt/sources.list.d
@@ -139,7 +141,9 @@ def test_fix_runs_what_is_safe_and_says_the_rest(host: TestHost, fab: Fab) -> No
     assert host.read("/etc/nvidia-container-runtime/config.toml").startswith(
         "# kept\n[nvidia-container-cli]\n  no-cgroups = false\n"
     )
+    assert host.read("/etc/nvidia-container-runtime/config.toml.before-gpudock").count("no-cgroups = true") == 1
     assert host.sh("docker inspect -f '{{.State.StartedAt}}' bystander") == started
+    assert "doctor.docker-runtime" in host.read("/var/log/gpudock/audit.jsonl")
     assert "nothing here can be fixed safely" in fab({"gpu01": (host, "ops")}, "doctor", "--fix").out
 
 

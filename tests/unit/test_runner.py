@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gpudock.config import ROOT
+from tests.conftest import program
 from tests.testbed import until
 
 # Two actions of a step, each leaving a file; run the way `inv` runs tasks, on this machine.
@@ -112,3 +113,12 @@ def test_a_wrong_word_is_usage_with_the_nearest_right_one(words: list[str], said
     done = subprocess.run([ROOT / words[0], *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+def test_a_subject_stands_for_its_option() -> None:
+    """`doctor mirror` is `doctor --rule mirror`, a task behind doctor stays a task, and a wrong rule is code 2."""
+    done = program([str(ROOT / "inv"), "doctor", "mirror", "config"])
+    assert "fine: 1 of 1 rules" in done.out
+    assert "stack.name" in done.out
+    wrong = program([str(ROOT / "inv"), "doctor", "miror"])
+    assert (wrong.code, "Did you mean mirror?" in wrong.err) == (2, True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gpudock.actions import Action
 from gpudock.command import Job, command
 from gpudock.converge import Step
-from gpudock.errors import ProblemsFound
+from gpudock.errors import ProblemsFound, Refused
 from gpudock.questions import Answers, Questions, ask
 from gpudock.settings import Settings
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 @command(
     name="doctor",
+    subject="rule",
     options={
         "fix": "Run the safe fixes: none stops a container, reboots, or touches the driver.",
         "rule": "Explain this rule and look at it alone.",
@@ -68,13 +69,21 @@ def mending(rule: Rule) -> Step[Any]:
 
 def _mended(job: Job, seen: Examination, answers: Answers) -> bool:
     """Show the safe fixes, then run them, one failing without holding the others up; whether none failed."""
-    plans = [(finding.rule, finding.rule.mend(job.settings, answers)) for finding in seen.findings if finding.rule.mend]
+    plans = [(finding.rule, _plan(finding.rule, job.settings, answers)) for finding in seen.findings]
     safe = [(rule, plan) for rule, plan in plans if plan]
     lines = [f"  {rule.id}: {action.why}" for rule, plan in safe for action in plan]
     job.say("\n".join(["safe to fix now:", *lines]) if lines else "nothing here can be fixed safely by itself",
             fixing=[rule.id for rule, _ in safe])  # fmt: skip
     outcomes = [outcome for rule, _ in safe for outcome in job.converge(mending(rule))]
     return all(outcome.error is None for outcome in outcomes)
+
+
+def _plan(rule: Rule, settings: Settings, answers: Answers) -> Sequence[Action]:
+    """A rule's safe fix; nothing where there is none, or where a person has to decide after all."""
+    try:
+        return rule.mend(settings, answers) if rule.mend else []
+    except Refused:
+        return []
 
 
 def _questions(settings: Settings, rules: Sequence[Rule]) -> Questions:

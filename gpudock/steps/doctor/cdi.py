@@ -22,7 +22,7 @@ else mkdir -p /var/run/cdi && nvidia-ctk cdi generate --output=/var/run/cdi/nvid
 
 
 def _specs(answers: Answers) -> list[tuple[str, str, int]]:
-    """Path, driver version ('' where none is named) and number of names of each specification for NVIDIA's GPUs."""
+    """Path, driver version ('' where none is named) and number of MIG devices of each specification for the GPUs."""
     rows = [line.split(" ") for line in answers["cdi.specs"].out.splitlines() if line.startswith("spec ")]
     return [(row[1], row[2], int(row[3])) for row in rows]
 
@@ -47,10 +47,13 @@ def _missing(settings: Settings, answers: Answers) -> Seen | None:
 
 def _stale(settings: Settings, answers: Answers) -> Seen | None:
     loaded = known.driver(answers)
-    old = [(path, version) for path, version, _ in _specs(answers) if loaded and version and version != loaded]
-    if not old:
-        return None
-    return Seen(f"{old[0][0]} is of driver {old[0][1]}, and {loaded} is loaded")
+    here = sum(line.strip().startswith("MIG ") for line in answers["gpu.list"].out.splitlines())
+    for path, version, named in _specs(answers):
+        if loaded and version and version != loaded:
+            return Seen(f"{path} is of driver {version}, and {loaded} is loaded")
+        if known.smi_works(answers) and named != here:
+            return Seen(f"{path} names {named} MIG devices, and {here} are here")
+    return None
 
 
 def _refresh(settings: Settings, answers: Answers) -> Sequence[Action]:
@@ -83,11 +86,12 @@ RULES = (
         NEEDS, _missing, _refresh,
     ),
     Rule(
-        "cdi-stale", "error", "the CDI specification is of the loaded driver",
-        "It names libraries by version; after a driver upgrade these are gone and containers do not start.",
+        "cdi-stale", "error", "the CDI specification is of the loaded driver and of today's MIG devices",
+        "It names libraries by version; after a driver upgrade these are gone and containers do not start. A change of "
+        "MIG devices does not renew it.",
         "nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml",
         "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/cdi-support.html",
-        NEEDS, _stale, _refresh,
+        (*NEEDS, "gpu.list"), _stale, _refresh,
     ),
     Rule(
         "cdi-off", "error", "Docker reads CDI, where gpu.mode asks for it",

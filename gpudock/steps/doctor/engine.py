@@ -74,8 +74,18 @@ def _desktop(settings: Settings, answers: Answers) -> Seen | None:
 
 
 def _rootless(settings: Settings, answers: Answers) -> Seen | None:
-    if any("rootless" in option for option in known.docker(answers).get("SecurityOptions") or ()):
-        return Seen("the engine is rootless", severity="warning")
+    if known.rootless(answers):
+        if (
+            settings.gpu.mode == "cdi"
+            or not known.has_gpu(answers)
+            or "no-cgroups = true" in answers["toolkit.config"].out
+        ):
+            return Seen("the engine is rootless")
+        return Seen(
+            "the engine is rootless, and the toolkit manages device cgroups, which it may not (`bpf_prog_query`)",
+            "nvidia-ctk config --set nvidia-container-cli.no-cgroups=true --in-place   # or gpu.mode=cdi",
+            "error",
+        )
     sockets = [line for line in answers["doctor.engine-kind"].out.splitlines() if line.startswith("/run/user/")]
     return Seen(f"a rootless engine runs beside the system's: {known.listed(sockets)}") if sockets else None
 
@@ -137,7 +147,7 @@ RULES = (
     Rule(
         "daemon-json", "error", "/etc/docker/daemon.json is what dockerd takes",
         "dockerd does not start with it the next time, and ignores it on a reload without a word.",
-        "dockerd --validate --config-file /etc/docker/daemon.json; ls -t /var/backups/gpudock",
+        "dockerd --validate --config-file /etc/docker/daemon.json; {gpudock} toolkit.restore",
         "https://github.com/moby/moby/issues/42948",
         ("docker.daemon-json", "doctor.validate"), _broken_file,
     ),
@@ -168,7 +178,8 @@ RULES = (
         "A rootless engine has its own daemon.json, containers and GPU settings (no-cgroups, or CDI).",
         "docker context ls",
         "https://github.com/NVIDIA/nvidia-container-toolkit/issues/434",
-        (*NEEDS_DOCKER, "doctor.engine-kind"), _rootless,
+        (*NEEDS_DOCKER, *known.NEEDS_GPU, "doctor.engine-kind", "toolkit.config"),
+        _rootless,
     ),
     Rule(
         "docker-cve", "warning", "the engine has no known hole",

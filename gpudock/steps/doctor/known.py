@@ -27,6 +27,11 @@ def docker(answers: Answers) -> Mapping[str, Any]:
     return found
 
 
+def rootless(answers: Answers) -> bool:
+    """Whether the engine that answers is rootless. Raises CannotTell where none does."""
+    return any("rootless" in option for option in docker(answers).get("SecurityOptions") or ())
+
+
 def absent(answers: Answers) -> bool:
     """Whether there is no Docker engine at all."""
     return not answers["docker.daemon"].ok and not information(answers)

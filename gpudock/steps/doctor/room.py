@@ -30,7 +30,7 @@ def _disks(answers: Answers) -> list[tuple[str, str, int, int, int]]:
 
 
 def _free(answers: Answers, below: int, at_least: int) -> Seen | None:
-    rows = [row for row in reversed(_disks(answers)) if row[0] != "temporary" or not at_least]
+    rows = [row for row in reversed(_disks(answers)) if row[0] in ("engine", "containerd") or not at_least]
     short = {free: path for _, path, free, _, _ in rows if at_least <= free < below}
     if not short:
         return None
@@ -99,7 +99,7 @@ RULES = (
         ("doctor.disks",), lambda settings, answers: _free(answers, FULL, 0),
     ),
     Rule(
-        "disk-low", "warning", "each disk that matters has 20 GiB free, for an image with CUDA",
+        "disk-low", "warning", "the engine's disk has 20 GiB free, for an image with CUDA",
         "The image with torch takes about 12 GiB while it is built. From Docker 29 on images lie under "
         "/var/lib/containerd, not in Docker's own folder.",
         "docker system df; docker builder prune   # or move data-root in daemon.json",

@@ -30,11 +30,12 @@ echo "signer: $(modinfo -F signer nvidia 2>/dev/null)\""""
 WSL = """grep -qi microsoft /proc/sys/kernel/osrelease || exit 0
 echo wsl; dpkg-query -W -f '${Package} ${db:Status-Status}\\n' 'nvidia-driver*' 'nvidia-dkms*' 2>/dev/null; :"""
 
-# a line a file: path, the driver version its libraries name, its number of devices; then the refreshing unit's state
+# a line a file: path, the driver version its libraries name, its number of MIG devices; then the refreshing unit
 CDI = """for spec in /etc/cdi/*.yaml /etc/cdi/*.json /var/run/cdi/*.yaml /var/run/cdi/*.json; do
   grep -qs 'nvidia.com/gpu' "$spec" || continue
   version=$(grep -o 'libcuda\\.so\\.[0-9][0-9]*\\.[0-9.]*[0-9]' "$spec" | head -n 1)
-  devices=$(grep -cE '^ *(- )?"?name"?:' "$spec"); echo "spec $spec ${version#libcuda.so.} $devices"; done
+  index=$(grep -cE '^ *(- )?"?name"?: *"?[0-9]+:[0-9]+"?,?$' "$spec"); mig=$(grep -cE 'name"?: *"?MIG-' "$spec")
+  [ "$mig" -gt "$index" ] || mig=$index; echo "spec $spec ${version#libcuda.so.} $mig"; done
 echo "unit $(systemctl is-active nvidia-cdi-refresh.service 2>/dev/null)"
 journalctl -b -q -n 4 -o cat -u nvidia-cdi-refresh.service 2>/dev/null; :"""
 

@@ -64,8 +64,7 @@ def _held(settings: Settings, answers: Answers) -> Seen | None:
 
 def _no_cgroups(settings: Settings, answers: Answers) -> Seen | None:
     text = answers["toolkit.config"].file() or ""
-    rootless = any("rootless" in option for option in known.docker(answers).get("SecurityOptions") or ())
-    if rootless or not NO_CGROUPS.search(text):
+    if known.rootless(answers) or not NO_CGROUPS.search(text):
         return None
     return Seen(f"{asked.TOOLKIT_CONFIG} has no-cgroups = true, and this engine is not rootless")
 
@@ -73,7 +72,10 @@ def _no_cgroups(settings: Settings, answers: Answers) -> Seen | None:
 def _mend_no_cgroups(settings: Settings, answers: Answers) -> Sequence[Action]:
     before = answers["toolkit.config"].file() or ""
     after = NO_CGROUPS.sub(r"\1no-cgroups = false", before)
-    return [Write("switch no-cgroups off for the toolkit", asked.TOOLKIT_CONFIG, after, before)]
+    return [
+        shell("keep a copy of the toolkit's settings", 'cp -p "$1" "$1.before-gpudock"', asked.TOOLKIT_CONFIG),
+        Write("switch no-cgroups off for the toolkit", asked.TOOLKIT_CONFIG, after, before),
+    ]
 
 
 def _engine_older(settings: Settings, answers: Answers) -> Seen | None:
