@@ -17,6 +17,8 @@ from gpudock.steps import (
     support,
     toolkit,
 )
+from gpudock.steps.status import STATUS
+from gpudock.steps.top import TOP
 
 STEPS = (
     engine.INSTALL,  # prerequisite
@@ -32,9 +34,8 @@ STEPS = (
     gpu.PROVE,  # and ours compute
 )
 
-ns = namespace(
-    "gpudock", journey.setup(STEPS), journey.plan(STEPS), journey.status(), journey.teardown(), journey.config
-)
+ns = namespace("gpudock", journey.setup(STEPS), journey.plan(STEPS), STATUS, journey.teardown(), journey.config)
+ns.add_task(TOP)
 ns.add_task(doctor.DOCTOR)
 ns.add_task(audit.audit)
 ns.add_task(development.test)

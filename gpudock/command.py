@@ -81,6 +81,9 @@ class Command(invoke.Task[Body]):
         """Run the body for one host."""
         self.body(job, **own)
 
+    def conclude(self, report: Report, hosts: Sequence[str], *, json: bool) -> None:
+        """Say what is to be said when all hosts are done; most tasks have said all by then."""
+
     def __call__(self, *positional: Any, **arguments: Any) -> None:  # type: ignore[override]
         """Run on one host; what an executor other than ours, or a user's own task, calls."""
         from gpudock.runner import Target, run  # it imports this module

@@ -143,6 +143,9 @@ def run(
     codes = {name: gate.codes[name] for name in named if name in gate.codes}
     if memory and not any(item.options.dry_run for item in work):
         memory.keep(codes)
+    for item in work:
+        if isinstance(item.call.task, Command):
+            item.call.task.conclude(running.report, list(named), json=item.options.json)
     running.report.close(codes)
     if code := worst([*codes.values(), int(running.stop.is_set())]):
         raise invoke.Exit(code=code)
