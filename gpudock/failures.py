@@ -42,6 +42,13 @@ KNOWN = (
     (
         r"[Uu]nknown (or invalid )?runtime( name| specified)?",
         "Docker does not know NVIDIA's runtime: run toolkit.install.",
+        r"No solution found when resolving dependencies",
+        "A requirement of yours contradicts what a package group locks: change additions.pip, or leave that group out "
+        "of image.groups.",
+    ),
+    (
+        r"of additions\.scripts\.build failed",
+        "A build script of yours failed: mend it and run the same command again; the former image is untouched.",
     ),
     (
         r"dpkg was interrupted|dpkg --configure -a",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import yaml
 
 from gpudock.errors import UsageError
 from gpudock.settings import Settings
 
-# The environment manager's three ways to write packages down, and what they are called in the build context.
-LISTS = {".txt": "requirements.txt", ".in": "requirements.txt", ".lock": "uv.lock", ".yml": "environment.yml",
-         ".yaml": "environment.yml"}  # fmt: skip
+SETTING = "additions.pip_file"
+OWN = re.compile(r"(python|pip)\b")  # what the environment has anyway
 
 
 def start_scripts(settings: Settings) -> dict[str, str]:
@@ -26,12 +28,24 @@ def context(settings: Settings) -> dict[str, str]:
     wanted = settings.additions
     files = _numbered("scripts", wanted.scripts.build)
     if wanted.apt:
-        files["apt"] = "".join(f"{name}\n" for name in wanted.apt)
+        files["apt/packages"] = "".join(f"{name}\n" for name in wanted.apt)
     if wanted.pip:
-        files["pip"] = "".join(f"{name}\n" for name in wanted.pip)
+        files["pip/list.txt"] = "".join(f"{name}\n" for name in wanted.pip)
     if wanted.pip_file:
-        files.update(_packages(Path(wanted.pip_file).expanduser()))
+        files |= {f"pip/{name}": text for name, text in _packages(Path(wanted.pip_file).expanduser()).items()}
     return files
+
+
+def overview(settings: Settings) -> list[str]:
+    """What goes into the image, a line each, for people."""
+    wanted = settings.additions
+    files = [f"file {wanted.pip_file}"] if wanted.pip_file else []
+    return [
+        *(f"package {name}" for name in wanted.apt),
+        *(f"requirement {name}" for name in wanted.pip),
+        *files,
+        *(f"script {name}" for name in wanted.scripts.build),
+    ]
 
 
 def digest(files: Mapping[str, str]) -> str:
@@ -63,10 +77,44 @@ def _numbered(kind: str, names: Sequence[str]) -> dict[str, str]:
 
 
 def _packages(path: Path) -> dict[str, str]:
-    name = LISTS.get(path.suffix)
-    if not name:
+    read = _READERS.get(path.suffix)
+    if not read:
         raise UsageError(f"additions.pip_file: {path}: should be requirements.txt, uv.lock or environment.yml.")
-    files = {name: text(path, "additions.pip_file")}
-    if name == "uv.lock":
-        files["pyproject.toml"] = text(path.with_name("pyproject.toml"), "additions.pip_file")
-    return files
+    return read(path)
+
+
+def _requirements(path: Path) -> dict[str, str]:
+    content = text(path, SETTING)
+    for line in content.splitlines():
+        if line.strip().startswith(("-r", "-c", "-e", "--requirement", "--constraint", "--editable")):
+            raise UsageError(f"{SETTING}: {path}: `{line.strip()}` names another file, which would not be sent.")
+    return {"requirements.txt": content}
+
+
+def _uv_lock(path: Path) -> dict[str, str]:
+    return {"uv.lock": text(path, SETTING), "pyproject.toml": text(path.with_name("pyproject.toml"), SETTING)}
+
+
+def _environment(path: Path) -> dict[str, str]:
+    """The pip part of an environment.yml; packages of conda have no place in an environment that conda did not make."""
+    try:
+        listed = (yaml.safe_load(text(path, SETTING)) or {}).get("dependencies") or []
+    except (yaml.YAMLError, AttributeError) as error:
+        raise UsageError(f"{SETTING}: {path}: is no environment.yml: {error}") from None
+    names = [item for item in listed if isinstance(item, str) and not OWN.match(item)]
+    if names:
+        raise UsageError(
+            f"{SETTING}: {path}: {', '.join(names)}: packages of conda cannot go into an environment of uv. Name them "
+            "as packages of PyPI, below `- pip:`."
+        )
+    pip = [name for item in listed if isinstance(item, dict) for name in item.get("pip") or ()]
+    return {"requirements.txt": "".join(f"{name}\n" for name in pip)}
+
+
+_READERS: Mapping[str, Callable[[Path], dict[str, str]]] = {
+    ".txt": _requirements,
+    ".in": _requirements,
+    ".lock": _uv_lock,
+    ".yml": _environment,
+    ".yaml": _environment,
+}

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpudock.actions import Action, Push, shell
+from gpudock.actions import Action, Push, Write, shell
 from gpudock.command import Job, command, namespace
 from gpudock.converge import Step
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import base, engine
+from gpudock.steps import additions, base, engine
 from gpudock.steps.build import INPUTS, build
 from gpudock.steps.engine import Engine
 from gpudock.steps.inputs import CONTEXT, arguments, fingerprint
@@ -77,6 +77,8 @@ def plan(settings: Settings, image: Image) -> list[Action]:
         return []
     folder = f"{settings.host.state}/build"
     actions: list[Action] = [Push("send the build context", CONTEXT, f"{folder}/context")]
+    for name, text in additions.context(settings).items():
+        actions.append(Write(f"send your {name}", f"{folder}/context/additions/{name}", text))
     if base.tag(settings, image.machine) not in image.bases:
         actions += base.fetch(settings, image.engine, f"{folder}/context", bootstrap=image.bootstrap)
     return [*actions, *build(settings, image.engine, folder, wanted)]
@@ -89,7 +91,11 @@ def show(job: Job) -> None:
     chosen = arguments(job.settings, facts.machine)
     text = (CONTEXT / "Dockerfile").read_text().rstrip("\n")
     lines = "\n".join(f"#   {name}={value}" for name, value in chosen.items())
-    job.say(f"# docker/Dockerfile, built with\n{lines}\n\n{text}", arguments=chosen, dockerfile=text)
+    yours = additions.overview(job.settings)
+    added = "".join(f"\n#   your {line}" for line in yours)
+    job.say(
+        f"# docker/Dockerfile, built with\n{lines}{added}\n\n{text}", arguments=chosen, dockerfile=text, additions=yours
+    )
 
 
 def forget(settings: Settings) -> list[Action]:

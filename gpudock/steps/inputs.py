@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from gpudock.settings import Settings
-from gpudock.steps import base, cuda
+from gpudock.steps import additions, base, cuda
 from gpudock.steps.machine import Machine, wants_gpu
 
 CONTEXT = Path(__file__).parents[2] / "docker"
@@ -40,8 +40,9 @@ def arguments(settings: Settings, machine: Machine) -> Mapping[str, str]:
 
 
 def fingerprint(settings: Settings, machine: Machine) -> str:
-    """The hash of all that goes into the image: the context's files and the arguments."""
-    text = json.dumps([context_hash(), arguments(settings, machine)], sort_keys=True)
+    """The hash of all that goes into the image: the context's files, the operator's own, and the arguments."""
+    own = additions.digest(additions.context(settings))
+    text = json.dumps([context_hash(), own, arguments(settings, machine)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 

@@ -12,12 +12,13 @@ import yaml
 from gpudock.actions import Run, Write
 from gpudock.converge import Blocked
 from gpudock.errors import Refused, UsageError
-from gpudock.steps import accounts, additions, compose, scripts, ssh, stack
+from gpudock.steps import accounts, additions, compose, image, scripts, ssh, stack
+from gpudock.steps.inputs import fingerprint
 from gpudock.steps.scripts import Progress
 from gpudock.steps.services import Services
 from gpudock.steps.ssh import Ssh
 from tests.conftest import Settle
-from tests.golden.test_plans import CONTAINER, DEBIAN, whys
+from tests.golden.test_plans import CONTAINER, DEBIAN, IMAGE, whys
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEx alice"
 UP = Services(replace(CONTAINER, id="1", status="running", ours=True), ("ssh",), ("ssh",))
@@ -150,11 +151,32 @@ def test_variables_volumes_ports_and_language_are_the_operators(settle: Settle) 
 
 def test_packages_of_the_operators_own_are_read_from_each_kind_of_file(settle: Settle, tmp_path: Path) -> None:
     """requirements.txt, uv.lock with its pyproject.toml, environment.yml; another file is exit code 2."""
-    for name in ("reqs.txt", "uv.lock", "pyproject.toml", "env.yaml", "x.json"):
-        (tmp_path / name).write_text(name)
+    texts = {"reqs.txt": "six\n", "uv.lock": "lock", "pyproject.toml": "project", "x.json": "{}",
+             "env.yaml": "dependencies: [python=3.11, pip, {pip: [six, attrs]}]", "conda.yml": "dependencies: [numpy]",
+             "more.txt": "-r other.txt"}  # fmt: skip
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
     for name, expected in [
-        ("reqs.txt", {"requirements.txt"}), ("uv.lock", {"uv.lock", "pyproject.toml"}), ("env.yaml", {"environment.yml"}),
+        ("reqs.txt", {"pip/requirements.txt": "six\n"}),
+        ("uv.lock", {"pip/uv.lock": "lock", "pip/pyproject.toml": "project"}),
+        ("env.yaml", {"pip/requirements.txt": "six\nattrs\n"}),
+    ]:
+        assert additions.context(settle(f"additions.pip_file={tmp_path / name}")) == expected
+    for name, said in [
+        ("x.json", "should be requirements.txt"), ("conda.yml", "numpy: packages of conda"), ("more.txt", "another file"),
     ]:  # fmt: skip
-        assert set(additions.context(settle(f"additions.pip_file={tmp_path / name}"))) == expected
-    with pytest.raises(UsageError, match=r"requirements\.txt, uv\.lock or environment\.yml"):
-        additions.context(settle(f"additions.pip_file={tmp_path / 'x.json'}"))
+        with pytest.raises(UsageError, match=said):
+            additions.context(settle(f"additions.pip_file={tmp_path / name}"))
+
+
+def test_what_goes_into_the_image_is_part_of_its_hash_and_sent_with_the_context(settle: Settle, script: Path) -> None:
+    """Packages, requirements and build scripts; a script's change alone builds anew."""
+    settings = settle("additions.apt=[ffmpeg]", "additions.pip=[six]", f"additions.scripts.build=['{script}']")
+    current = replace(IMAGE, inputs=fingerprint(settings, DEBIAN))
+    assert image.plan(settings, current) == []
+    script.write_text("echo other\n")
+    sent = {action.path: action.text for action in image.plan(settings, current) if isinstance(action, Write)}
+    folder = "/var/lib/gpudock/build/context/additions"
+    assert sent[f"{folder}/apt/packages"] == "ffmpeg\n"
+    assert sent[f"{folder}/pip/list.txt"] == "six\n"
+    assert sent[f"{folder}/scripts/00-mount-data.sh"] == "echo other\n"

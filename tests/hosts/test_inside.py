@@ -24,6 +24,7 @@ SCRIPTS = {
     "first.sh": 'echo "$GPUDOCK_USER" >>/opt/first\n',
     "start.sh": "#!/bin/bash\necho again >>/opt/start\n",
     "fails.sh": "echo the disk of the lab is away\nexit 7\n",
+    "build.sh": "which tree && python -c 'import six' && echo built >/opt/built\n",
     "login.sh": "alias greet='echo hello from an alias'\nfalse\nexit 3\n",
 }
 
@@ -52,6 +53,9 @@ def wanted(folder: Path, *, start: str = "start.sh", users: str = "alice, bob") 
              "bob": f"bob: {{keys: ['{folder}/bob.pub'], sudo: true}}"}  # fmt: skip
     chosen = ", ".join(known[name] for name in users.split(", "))
     settings = {
+        "additions.apt": "[tree]",
+        "additions.pip": "[six]",
+        "additions.scripts.build": f"['{folder}/build.sh']",
         "additions.scripts.first_start": f"['{folder}/first.sh']",
         "additions.scripts.start": f"['{folder}/{start}']",
         "additions.scripts.login": f"['{folder}/login.sh']",
@@ -97,6 +101,22 @@ def test_setup_with_all_kinds_of_additions_and_again_changes_nothing(host: TestH
     assert '"changed": 0' in again.out, again.out
     assert "correct horse" not in done.out + again.out
     assert "$2b$" not in done.out + again.out
+
+
+def test_packages_and_build_scripts_are_in_the_image_and_no_trace_of_the_build(host: TestHost) -> None:
+    """The build script found the added packages; neither the script nor apt's lists stayed."""
+    look = "cat /opt/built; ls /additions /build /var/lib/apt/lists /run/secrets 2>/dev/null"
+    assert host.sh(f"docker run --rm --entrypoint sh {CONTAINER} -c '{look}'; :") == "built\n/var/lib/apt/lists:\n"
+
+
+def test_a_requirement_against_the_locks_is_told(host: TestHost, folder: Path, fab: Fab) -> None:
+    """What a group locks is not bent: the build ends, names both, and the former image stays."""
+    before = host.sh(f"docker image inspect -f '{{{{.Id}}}}' {CONTAINER}")
+    done = fab({"gpu01": (host, "ops")}, "image.build", *wanted(folder), "--set", "additions.pip=['numpy<2']")
+    assert done.code == 1
+    assert "numpy<2" in done.err
+    assert "A requirement of yours contradicts what a package group locks" in done.err
+    assert host.sh(f"docker image inspect -f '{{{{.Id}}}}' {CONTAINER}") == before
 
 
 def test_first_scripts_run_once_and_start_scripts_at_each_start(host: TestHost) -> None:
