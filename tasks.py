@@ -4,6 +4,8 @@ from gpudock import development
 from gpudock.command import namespace
 from gpudock.steps import (
     audit,
+    check,
+    difference,
     doctor,
     engine,
     gpu,
@@ -11,6 +13,7 @@ from gpudock.steps import (
     journey,
     jupyter,
     push,
+    rollback,
     scripts,
     ssh,
     stack,
@@ -40,6 +43,7 @@ ns.add_task(doctor.DOCTOR)
 ns.add_task(audit.audit)
 ns.add_task(development.test)
 ns.add_task(development.schema)
-image.TASKS.add_task(push.push)
+for task in (check.check, difference.diff, push.push, rollback.rollback):
+    image.TASKS.add_task(task)
 for part in (engine, toolkit, image, stack, ssh, jupyter, scripts, gpu, support):
     ns.add_collection(part.TASKS)

@@ -42,6 +42,8 @@ KNOWN = (
     (
         r"[Uu]nknown (or invalid )?runtime( name| specified)?",
         "Docker does not know NVIDIA's runtime: run toolkit.install.",
+    ),
+    (
         r"No solution found when resolving dependencies",
         "A requirement of yours contradicts what a package group locks: change additions.pip, or leave that group out "
         "of image.groups.",

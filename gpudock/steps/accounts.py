@@ -40,14 +40,14 @@ def files(settings: Settings, own: str) -> dict[str, str]:
 def plan_password(settings: Settings, path: str, kept: str | None, ask: Ask) -> list[Action]:
     """Keep the hash of the password where passwords may be used; elsewhere none is left.
 
-    Raises UsageError where one is needed and there is none.
+    Raises Refused where one is needed and there is none.
     """
     if not settings.ssh.passwords:
         return [remove("take the hash of the SSH password away", path)] if kept is not None else []
     password = ask()
     if password is None:
         if kept is None:
-            raise UsageError(
+            raise Refused(
                 f"ssh.passwords is on, and there is no password: set {VARIABLE}, or ssh.password_file, or run "
                 "`inv ssh.password` at a terminal."
             )

@@ -11,7 +11,19 @@ from gpudock.steps.machine import Machine
 
 INPUTS = "gpudock.inputs"  # the label that holds the hash of all that goes into the image
 
-WITHOUT_TRACES = """trap 'rm -rf "$secrets"' EXIT; secrets=$1; shift; "$@\""""
+# Leaves no secrets behind, and keeps the image it replaces under a tag of its own, once the new one is whole.
+BUILD = """secrets=$1 name=$2 former=$3 client=$4; shift 3; aside=$former-aside
+trap 'rm -rf "$secrets"; "$client" image rm "$aside" >/dev/null 2>&1' EXIT
+"$client" tag "$name" "$aside" >/dev/null 2>&1
+"$@" || exit
+id() { "$client" image inspect --format '{{.Id}}' "$1" 2>/dev/null; }
+[ -z "$(id "$aside")" ] || [ "$(id "$aside")" = "$(id "$name")" ] || "$client" tag "$aside" "$former\""""
+
+
+def previous(name: str) -> str:
+    """The name under which the image that a build replaces is kept: `chatbot:previous`, `chatbot:1.2-previous`."""
+    tagged = ":" in name.rpartition("/")[2]
+    return f"{name}-previous" if tagged else f"{name}:previous"
 
 
 def secrets(settings: Settings, machine: Machine, folder: str) -> dict[str, Action]:
@@ -48,5 +60,6 @@ def build(settings: Settings, engine: Engine, folder: str, wanted: str) -> list[
         argv += ["--secret", f"id={name},src={folder}/secrets/{name}"]
     argv.append(f"{folder}/context")
     environment = {"DOCKER_BUILDKIT": "1", **proxies}
-    wrapped = ("sh", "-c", WITHOUT_TRACES, "sh", f"{folder}/secrets", *argv)
+    name = settings.image.name
+    wrapped = ("sh", "-c", BUILD, "sh", f"{folder}/secrets", name, previous(name), *argv)
     return [*handed.values(), Run(f"build the image {settings.image.name}", wrapped, environment=environment)]

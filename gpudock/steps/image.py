@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpudock.actions import Action, Push, Write, shell
+from gpudock.actions import Action, Push, Write, remove, shell
 from gpudock.command import Job, command, namespace
 from gpudock.converge import Step
-from gpudock.questions import Answers, Questions
+from gpudock.questions import Answers, Questions, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import additions, base, engine
-from gpudock.steps.build import INPUTS, build
+from gpudock.steps.build import INPUTS, build, previous
 from gpudock.steps.engine import Engine
 from gpudock.steps.inputs import CONTEXT, arguments, fingerprint
 from gpudock.steps.machine import Machine
@@ -27,7 +27,8 @@ INSPECT = """docker image inspect --format '{{json .}}' "$1" 2>&1"""
 class Image:
     """The image on a host. `id` is empty where there is none; `bases` are the base images that are there.
 
-    `bootstrap` tells whether the tool that makes a base without a registry is there.
+    `bootstrap` tells whether the tool that makes a base without a registry is there. `held` is the hash of the inputs
+    that were rolled back, which `setup` does not build again.
     """
 
     engine: Engine
@@ -37,6 +38,7 @@ class Image:
     size: int
     bases: tuple[str, ...]
     bootstrap: bool
+    held: str = ""
 
     @property
     def machine(self) -> Machine:
@@ -51,6 +53,7 @@ def questions(settings: Settings) -> Questions:
         "image": question(INSPECT, settings.image.name),
         "image.bases": ("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "gpudock/base"),
         "image.bootstrap": question("command -v mmdebstrap"),
+        "image.held": file(hold_path(settings)),
     }
 
 
@@ -66,6 +69,7 @@ def read(settings: Settings, answers: Answers) -> Image:
         size=int(found.get("Size", 0)),
         bases=tuple(answers["image.bases"].out.split()),
         bootstrap=answers["image.bootstrap"].ok,
+        held=(answers["image.held"].file() or "").strip(),
     )
 
 
@@ -81,7 +85,23 @@ def plan(settings: Settings, image: Image) -> list[Action]:
         actions.append(Write(f"send your {name}", f"{folder}/context/additions/{name}", text))
     if base.tag(settings, image.machine) not in image.bases:
         actions += base.fetch(settings, image.engine, f"{folder}/context", bootstrap=image.bootstrap)
-    return [*actions, *build(settings, image.engine, folder, wanted)]
+    release = [remove("let setup build again", hold_path(settings))] if image.held else []
+    return [*actions, *build(settings, image.engine, folder, wanted), *release]
+
+
+def skip(settings: Settings, image: Image) -> str | None:
+    """Leave the build out of `setup` where the image is brought from elsewhere, or what would be built was rolled back."""
+    if settings.image.source != "build":
+        return "image.source is push"
+    wanted = fingerprint(settings, image.machine)
+    if image.held != wanted or image.inputs == wanted:
+        return None
+    return "what the settings say was rolled back: image.rollback goes forth again, image.build builds it anew"
+
+
+def hold_path(settings: Settings) -> str:
+    """The file on the host with the hash of the inputs that were rolled back."""
+    return f"{settings.host.state}/rolled-back/{settings.image.name.replace('/', '_')}"
 
 
 @command(name="show")
@@ -100,16 +120,11 @@ def show(job: Job) -> None:
 
 def forget(settings: Settings) -> list[Action]:
     """Take the image away; what it was built from stays in the engine's cache until that is pruned."""
-    script = 'docker image inspect "$1" >/dev/null 2>&1 || exit 0; docker image rm "$1"'
-    return [shell(f"remove the image {settings.image.name}", script, settings.image.name)]
+    script = 'for name; do ! docker image inspect "$name" >/dev/null 2>&1 || docker image rm "$name"; done'
+    name = settings.image.name
+    return [shell(f"remove the image {name}", script, name, previous(name))]
 
 
-def skip(settings: Settings, image: Image) -> str | None:
-    """Leave the build out of `setup` where the image is brought from elsewhere."""
-    return None if settings.image.source == "build" else "image.source is push"
-
-
-BUILD = Step(
-    "image.build", "2.2 Build the image, if anything that goes into it has changed.", questions, read, plan, skip
-)
+SUMMARY = "2.2 Build the image, if anything that goes into it has changed."
+BUILD = Step("image.build", SUMMARY, questions, read, plan, skip)
 TASKS = namespace("image", show, BUILD)

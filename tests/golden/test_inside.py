@@ -128,8 +128,8 @@ def test_only_the_hash_of_the_ssh_password_leaves_this_machine(settle: Settle) -
 
 
 def test_passwords_without_a_password_are_refused(settle: Settle) -> None:
-    """The settings allow them and there is none: exit code 2, and the ways to give one are named."""
-    with pytest.raises(UsageError, match="GPUDOCK_SSH_PASSWORD"):
+    """The settings allow them and there is none: the ways to give one are named. One that is too long is refused."""
+    with pytest.raises(Refused, match="GPUDOCK_SSH_PASSWORD"):
         accounts.plan_password(settle("ssh.passwords=true"), "/x", None, lambda: None)
     with pytest.raises(UsageError, match="72 bytes"):
         accounts.plan_password(settle("ssh.passwords=true"), "/x", None, lambda: "x" * 73)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Callable
@@ -105,8 +106,70 @@ def test_setup_with_all_kinds_of_additions_and_again_changes_nothing(host: TestH
 
 def test_packages_and_build_scripts_are_in_the_image_and_no_trace_of_the_build(host: TestHost) -> None:
     """The build script found the added packages; neither the script nor apt's lists stayed."""
-    look = "cat /opt/built; ls /additions /build /var/lib/apt/lists /run/secrets 2>/dev/null"
-    assert host.sh(f"docker run --rm --entrypoint sh {CONTAINER} -c '{look}'; :") == "built\n/var/lib/apt/lists:\n"
+    look = "cat /opt/built; ls -d /additions /build /var/lib/apt/lists/*_* /run/secrets 2>/dev/null"
+    assert host.sh(f"docker run --rm --entrypoint sh {CONTAINER} -c '{look}'; :") == "built\n"
+
+
+def test_the_built_image_passes_its_check(host: TestHost, folder: Path, fab: Fab) -> None:
+    """Every package of the group imports, sshd and JupyterLab answer, nothing is left over; nothing of the look stays."""
+    done = fab({"gpu01": (host, "ops")}, "image.check", *wanted(folder), "--json")
+    assert done.code == 0, done.out + done.err
+    rows = json.loads(done.out.splitlines()[0])["facts"]["rows"]
+    found = {(row["what"], row["status"]): row["found"] for row in rows}
+    assert found["imports", "ok"] == "11 of 11 packages import"
+    assert found["JupyterLab", "ok"].startswith("4.")
+    assert ("services", "ok") in found
+    assert float(found["size", "ok"].split()[0]) > 300
+    assert host.sh("docker ps -a --format '{{.Names}}'") == f"{CONTAINER}\n"
+
+
+def test_an_image_with_faults_fails_its_check_with_each_of_them(host: TestHost, folder: Path, fab: Fab) -> None:
+    """A package gone, host keys and a cache left, a token in a variable, an sshd that does not start: exit code 4."""
+    faults = (
+        "RUN pip uninstall -y tqdm && ssh-keygen -A && touch /root/.cache/x && echo Nonsense yes >>/etc/ssh/sshd_config"
+    )
+    recipe = f"FROM {CONTAINER}\nENV MY_API_KEY=sk-0123456789\n{faults}\n"
+    host.sh("docker build -q -t faulty -", data=recipe)
+    done = fab({"gpu01": (host, "ops")}, "image.check", *wanted(folder), "--set", "image.name=faulty")
+    assert done.code == 4, done.out + done.err
+    for said in ("tqdm : is not installed", "SSH host keys: /etc/ssh/", "caches of pip, uv, conda", "Bad configuration option",
+                 "holds a credential: MY_API_KEY", "ssh: down"):  # fmt: skip
+        assert said in done.out, said
+    assert "sk-0123456789" not in done.out
+
+
+def test_a_difference_names_what_a_build_would_change(host: TestHost, folder: Path, fab: Fab) -> None:
+    """Nothing against the settings it was built of; another group adds its packages, and one left out is told too."""
+    target = {"gpu01": (host, "ops")}
+    assert "a build has nothing to do" in fab(target, "image.diff", *wanted(folder)).out
+    more = fab(target, "image.diff", *wanted(folder), "--set", "image.groups=[notebook,app]", "--json")
+    facts = json.loads(more.out.splitlines()[0])["facts"]
+    assert {row["running"] for row in facts["packages"] if row["package"] in ("gradio", "openai")} == {"-"}
+    assert facts["builds"] is True
+    none = fab(target, "image.diff", *wanted(folder), "--set", "additions.pip=[]")
+    assert "six  1." in none.out or "image.build would build" in none.out
+
+
+def test_back_to_the_former_image_and_forth(host: TestHost, folder: Path, fab: Fab) -> None:
+    """A changed build replaces the image; rollback brings the former one and the stack back; setup leaves it; twice is forth."""
+    target = {"gpu01": (host, "ops")}
+    environ = {"GPUDOCK_SSH_PASSWORD": "correct horse"}
+    running = f"docker inspect -f '{{{{.Image}}}}' {CONTAINER}"
+    first = host.sh(running)
+    refused = fab(target, "image.rollback", *wanted(folder))
+    assert (refused.code, "There is no former image" in refused.err) == (1, True)
+    (folder / "build.sh").write_text(SCRIPTS["build.sh"] + "echo more\n")
+    assert fab(target, "setup", *wanted(folder), environ=environ).code == 0
+    second = host.sh(running)
+    assert second != first
+    assert fab(target, "image.rollback", *wanted(folder)).code == 0
+    assert host.sh(running) == first
+    again = fab(target, "setup", *wanted(folder), environ=environ)
+    assert "image.build: skipped, what the settings say was rolled back" in again.out
+    assert host.sh(running) == first
+    assert fab(target, "image.rollback", *wanted(folder)).code == 0
+    assert host.sh(running) == second
+    assert "nothing to change" in fab(target, "setup", *wanted(folder), environ=environ).out
 
 
 def test_a_requirement_against_the_locks_is_told(host: TestHost, folder: Path, fab: Fab) -> None:

@@ -31,7 +31,7 @@ LAYERS = [
     {"runner"},
     {"connection"},
     {"fleet", "program"},
-    {"steps", "development"},
+    {"inside", "steps", "development"},
 ]
 LAZY = {("command", "runner")}  # a task called directly runs itself
 

@@ -1,0 +1,86 @@
+"""image.rollback: the former image back under its name; what was there becomes the former one, so twice is forth again.
+
+Each build that succeeds keeps the image it replaces under a tag of its own (build.py). After a rollback `setup` leaves
+the image as it is, and says so, until the settings ask for another one than was rolled back or `image.build` is called.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gpudock.actions import Action, Write, remove, shell
+from gpudock.command import Job, command
+from gpudock.converge import Step
+from gpudock.errors import Refused
+from gpudock.questions import Answers, Questions
+from gpudock.questions import shell as question
+from gpudock.settings import Settings
+from gpudock.steps import engine, image, stack
+from gpudock.steps.build import INPUTS, previous
+from gpudock.steps.image import Image
+from gpudock.steps.inputs import fingerprint
+
+SWAP = """new=$1 former=$2 aside=$2-aside
+docker tag "$former" "$aside"; docker tag "$new" "$former"; docker tag "$aside" "$new"; docker image rm "$aside"
+"""
+
+
+@dataclass(frozen=True)
+class Former:
+    """The image on a host and the one it replaced; `id` is empty where there is none."""
+
+    image: Image
+    id: str
+    inputs: str
+    created: str
+
+
+def questions(settings: Settings) -> Questions:
+    """What to know of both."""
+    return {**image.questions(settings), "former": question(image.INSPECT, previous(settings.image.name))}
+
+
+def read(settings: Settings, answers: Answers) -> Former:
+    """Make a Former of the answers."""
+    found = answers["former"].json() if answers["former"].ok else {}
+    labels: dict[str, Any] = (found.get("Config") or {}).get("Labels") or {}
+    known = image.read(settings, answers)
+    return Former(known, found.get("Id", ""), labels.get(INPUTS, ""), found.get("Created", ""))
+
+
+def plan(settings: Settings, former: Former, target: str) -> list[Action]:
+    """Bring the image `target` back under the name, and remember that setup shall not build over it."""
+    name = settings.image.name
+    if former.image.id == target:
+        return []
+    wanted = fingerprint(settings, former.image.machine)
+    hold = image.hold_path(settings)
+    remember = (
+        remove("let setup build again, as this is what the settings say", hold)
+        if former.inputs == wanted
+        else Write("have setup leave this image as it is", hold, f"{wanted}\n")
+    )
+    why = f"bring back the image of {former.created[:16].replace('T', ' ')}, {target.removeprefix('sha256:')[:12]}"
+    return [remember, shell(why, SWAP, name, previous(name))]
+
+
+def step(target: str) -> Step[Former]:
+    """The step that brings one image back."""
+    return Step(
+        "image.rollback", rollback.__doc__ or "", questions, read, lambda settings, facts: plan(settings, facts, target)
+    )
+
+
+@command(name="rollback")
+def rollback(job: Job) -> None:
+    """Bring the former image back and start the stack anew; again: forth to the one that was rolled back."""
+    former: Former = job.facts(step(""))
+    engine.need(former.image.engine)
+    if not former.id:
+        raise Refused(
+            f"There is no former image of {job.settings.image.name}: a build keeps the image it replaces, and none has "
+            "replaced one here."
+        )
+    there: stack.Container = job.facts(stack.UP)
+    job.converge(step(former.id), *([stack.UP] if there.id else []))
