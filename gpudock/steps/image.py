@@ -90,7 +90,7 @@ def plan(settings: Settings, image: Image) -> list[Action]:
 
 
 def skip(settings: Settings, image: Image) -> str | None:
-    """Leave the build out of `setup` where the image is brought from elsewhere, or what would be built was rolled back."""
+    """Leave the build out of `setup` where the image is brought from elsewhere, or was rolled back."""
     if settings.image.source != "build":
         return "image.source is push"
     wanted = fingerprint(settings, image.machine)
