@@ -12,6 +12,7 @@ from gpudock.steps import (
     image,
     journey,
     jupyter,
+    mirror,
     push,
     rollback,
     scripts,
@@ -45,5 +46,5 @@ ns.add_task(development.test)
 ns.add_task(development.schema)
 for task in (check.check, difference.diff, push.push, rollback.rollback):
     image.TASKS.add_task(task)
-for part in (engine, toolkit, image, stack, ssh, jupyter, scripts, gpu, support):
+for part in (engine, toolkit, image, stack, ssh, jupyter, scripts, gpu, mirror, support):
     ns.add_collection(part.TASKS)

@@ -11,7 +11,10 @@ from typing import Any
 import invoke
 from invoke.parser import Argument
 
+from gpudock import mirrors
+from gpudock.config import Loaded
 from gpudock.converge import Convergence, Outcome, Step
+from gpudock.errors import CannotTell
 from gpudock.host import Host
 from gpudock.options import Options, Rollout
 from gpudock.questions import ask
@@ -33,11 +36,23 @@ class Job:
 
     def converge(self, *steps: Step[Any], chained: bool = False) -> list[Outcome]:
         """Bring the host to what the settings say of these steps, up to the first failure."""
+        self._choose_mirrors()
         options = self.options
         run = Convergence(
             self.host, self.settings, self.report, self.task, options.dry_run, chained, options.wait, self.stop
         )
         return run.run(steps)
+
+    def _choose_mirrors(self) -> None:
+        """Measure the host's mirrors where `mirror: auto` has no answer, or an old one."""
+        if self.settings.mirror != mirrors.AUTO or not mirrors.stale(self.host.name):
+            return
+        try:
+            mirrors.probe(self.host, self.settings)
+        except CannotTell as error:
+            self.report.complain(f"{error} Until then the layers' own addresses are used.")
+        loaded = mirrors.applied(Loaded(self.settings, self.origins), self.host.name)
+        self.settings, self.origins = loaded.settings, loaded.origins
 
     def dry_run(self) -> None:
         """From here on only plan."""

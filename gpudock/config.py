@@ -20,7 +20,7 @@ from gpudock.credentials import hide
 from gpudock.errors import SettingsError
 from gpudock.inventory import Hosts, Inventory, nearest
 from gpudock.layers import Key, Layer, Value
-from gpudock.settings import Family, Mirrors, Settings
+from gpudock.settings import Family, Preset, Settings
 
 ROOT = Path(__file__).parents[1]
 OWN = ROOT / ".gpudock"  # what gpudock keeps on the operator's machine: keys, logs, who failed last time
@@ -114,16 +114,30 @@ def _inventory_layers(root: Path, host: str | None) -> Iterator[Layer]:
         yield layers.from_mapping(inventory.hosts[host].settings, f"config/hosts.yml, host {host}")
 
 
+def presets(root: Path = ROOT) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+    """The mirror presets by name: each layer's addresses in order. Raises SettingsError."""
+    layer = layers.merge([_file(root, "config/mirrors.yml"), _file(root, "config/mirrors.local.yml")])
+    found: Mapping[str, Preset] = _convert(layer, dict[str, Preset], layer)
+    return {
+        name: {key: (value,) if isinstance(value, str) else tuple(value) for key, value in preset.items()}
+        for name, preset in found.items()
+    }
+
+
 def _with_preset(root: Path, merged: Layer) -> Layer:
-    """Put the addresses of the chosen mirror preset under those set one by one."""
+    """Put the first addresses of the chosen mirror preset under those set one by one; `auto` is filled in later."""
     chosen = merged.get(("mirror",), Value("none", "built in"))
-    layer = _file(root, "config/mirrors.yml")
-    presets = layers.nest(layer)
-    if chosen.value not in presets:
-        hint = nearest(str(chosen.value), presets)
+    if chosen.value == "auto":
+        return merged
+    known = presets(root)
+    if chosen.value not in known:
+        hint = nearest(str(chosen.value), [*known, "auto"])
         raise SettingsError(f"{chosen.origin}: mirror: there is no preset {chosen.value} in config/mirrors.yml.{hint}")
-    preset = {("mirrors", *key[1:]): value for key, value in layer.items() if key[0] == chosen.value and key[1:]}
-    return layers.merge([preset, merged])
+    origin = f"the preset {chosen.value}, {chosen.origin}"
+    first: dict[Key, Value] = {}
+    for layer, addresses in known[chosen.value].items():
+        first["mirrors", layer] = Value(addresses[0], origin)
+    return layers.merge([first, merged])
 
 
 def _convert(layer: Layer, kind: type[T], origins: Layer) -> T:
@@ -175,6 +189,12 @@ def _check(settings: Settings, merged: Layer) -> None:
                 f"{_origin(merged, name)}: {name}: port {port} is used twice; {users[port]} has it too."
             )
         users[port] = name
+    for name in ("huggingface", "modelscope"):
+        if "@" in getattr(settings.mirrors, name):
+            raise SettingsError(
+                f"{_origin(merged, f'mirrors.{name}')}: mirrors.{name}: an address with a password would be in "
+                "`docker inspect`; give one without."
+            )
     for name, file in (
         ("network.ca_bundle", "" if settings.network.ca_bundle == "auto" else settings.network.ca_bundle),
         ("jupyter.password_file", settings.jupyter.password_file),
@@ -206,6 +226,6 @@ def _leaves(value: Any, within: str = "") -> Iterator[tuple[str, Any]]:
 SCHEMAS = {
     "schema.json": Settings,
     "hosts.schema.json": Hosts,
-    "mirrors.schema.json": dict[str, Mirrors],
+    "mirrors.schema.json": dict[str, Preset],
     "cuda.schema.json": dict[str, Family],
 }

@@ -41,7 +41,12 @@ def hide(text: str) -> str:
     """Take the secrets that were given in this run, and passwords in addresses, out of a text for logs."""
     for value in sorted(_given, key=len, reverse=True):
         text = text.replace(value, "•••")
-    return re.sub(r"(://[^/:@\s]+):[^@/\s]+@", r"\1:•••@", text)
+    return without_passwords(text)
+
+
+def without_passwords(text: str) -> str:
+    """Take the passwords in addresses out of a text: of a mirror, a proxy."""
+    return re.sub(r"(://[^/:@\s]*):[^@/\s]+@", r"\1:•••@", text)
 
 
 def sudo_password(context: invoke.Context, host: str) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from gpudock.actions import Action
 from gpudock.converge import Outcome, Status
+from gpudock.credentials import without_passwords
 from gpudock.errors import Unreachable
 from gpudock.logs import Logs
 
@@ -143,14 +144,14 @@ class Report:
         """Print a line whole, whatever other hosts print at the same time."""
         with self._writing:
             try:
-                print(text, flush=True)
+                print(without_passwords(text), flush=True)
             except BrokenPipeError:  # whoever read it, such as `head`, has seen enough
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def complain(self, text: str) -> None:
         """Print an error."""
         with self._writing:
-            print(text, file=sys.stderr, flush=True)
+            print(without_passwords(text), file=sys.stderr, flush=True)
 
     def _verdict(self, host: str, code: int) -> str:
         failed = [outcome.step for outcome in self.outcomes if outcome.host == host and outcome.error]

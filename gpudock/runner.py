@@ -20,6 +20,7 @@ from typing import Any
 
 import invoke
 
+from gpudock import mirrors
 from gpudock.command import Command, Job
 from gpudock.config import OWN, Loaded, load
 from gpudock.converge import Outcome
@@ -104,7 +105,7 @@ class Run:
             item.call.task(context, *item.call.args, **item.own)
             return 0
         before = len(self.report.outcomes)
-        loaded = item.loaded[target.name]
+        loaded = mirrors.applied(item.loaded[target.name], target.name)
         host = Host(context, target.name, loaded.settings.fleet.command_timeout)
         job = Job(item.name, loaded.settings, loaded.origins, host, self.report, item.options, self.stop)
         item.call.task.perform(job, **item.own)

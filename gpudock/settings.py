@@ -37,9 +37,19 @@ class Mirrors(Section, frozen=True):
     apt: str = ""
     pypi: str = ""
     python: str = ""
+    conda: str = ""
+    miniforge: str = ""
     docker: str = ""
     toolkit: str = ""
     registry: str = ""
+    huggingface: str = ""
+    modelscope: str = ""
+
+
+LayerName = Literal[
+    "apt", "pypi", "python", "conda", "miniforge", "docker", "toolkit", "registry", "huggingface", "modelscope"
+]
+Preset = dict[LayerName, str | tuple[Text, ...]]  # a mirror preset: a layer's address, or several in order
 
 
 class Network(Section, frozen=True):

@@ -103,10 +103,18 @@ def environment(settings: Settings, machine: Machine) -> dict[str, str]:
         "JUPYTER_DIRECTORY": settings.jupyter.directory,
         "TZ": settings.stack.timezone,
         "LANG": settings.stack.locale,
+        **models(settings),
         **({"GPUDOCK_VARIABLES": " ".join(settings.stack.environment)} if settings.stack.environment else {}),
         **(dict.fromkeys(trust.VARIABLES, "/etc/gpudock/ca.crt") if trust.given(settings, machine) else {}),
         **settings.stack.environment,
     }
+
+
+def models(settings: Settings) -> dict[str, str]:
+    """Where models come from, as their libraries read it; empty for their own defaults."""
+    domain = settings.mirrors.modelscope.partition("://")[2] or settings.mirrors.modelscope
+    wanted = {"HF_ENDPOINT": settings.mirrors.huggingface, "MODELSCOPE_DOMAIN": domain.rstrip("/")}
+    return {name: value for name, value in wanted.items() if value}
 
 
 def _load(name: str) -> dict[str, Any]:

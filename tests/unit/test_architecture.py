@@ -23,7 +23,7 @@ LAYERS = [
     {"settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
     {"forward"},
     {"redaction", "config", "host", "logs", "rollout"},
-    {"docker_api", "questions", "actions"},
+    {"docker_api", "questions", "actions", "mirrors"},
     {"lock"},
     {"converge"},
     {"report"},

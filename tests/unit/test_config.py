@@ -78,7 +78,7 @@ def test_an_unknown_key_names_file_line_and_the_nearest(root: Path) -> None:
         ("stack.ports=[8888]", "used twice; jupyter.port has it too"),
         ("stack.name=''", "stack.name"),
         ("gpu.use=perhaps", "gpu.use"),
-        ("mirror=cm", "There are: cn, none."),
+        ("mirror=cm", "There are: auto, cn, none."),
         ("network.ca_bundle=/nonexistent", "there is no file /nonexistent"),
         ("nonsense", "should be section.key=value"),
         ("stack=5", "expected `object`"),

@@ -1,0 +1,208 @@
+"""Mirrors by measurement: the choices of every layer, how they answer from a host, and which one is taken.
+
+`mirror: auto` uses the answers, which are kept on this machine, one file a host, so that a run with nothing to change
+costs no question. A choice that still answers well is kept, as a change of mirror changes files on the host.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from gpudock.config import ROOT, Loaded, presets
+from gpudock.errors import CannotTell
+from gpudock.host import Host
+from gpudock.settings import Mirrors, Network, Settings
+
+ANSWERS = ROOT / ".gpudock" / "mirrors"
+OLD = 7 * 24 * 3600  # seconds after which the answers are asked for again
+AUTO = "auto"
+ORIGIN = "mirror.probe"
+MUCH_FASTER = 3.0  # a mirror that answers is left only for one that is this much faster
+IN_CONTAINER = ("huggingface", "modelscope")  # part of the container's environment: another one would restart it
+
+# Where a layer's own default is, and a small file below each choice. {id} and {release} are the host's: debian,
+# trixie; {apt} is the host's own source. PyPI's own address is asked of pip, so that none stands here.
+DEFAULTS = {
+    "apt": "{apt}",
+    "python": "https://github.com/astral-sh/python-build-standalone/releases/",
+    "conda": "https://conda.anaconda.org",
+    "miniforge": "https://github.com/conda-forge/miniforge/releases/",
+    "docker": "https://download.docker.com",
+    "toolkit": "https://nvidia.github.io/libnvidia-container",
+    "registry": "registry-1.docker.io",
+    "huggingface": "https://huggingface.co",
+    "modelscope": "https://www.modelscope.cn",
+}
+SMALL_FILES = {
+    "apt": "/{id}/dists/{release}/InRelease",
+    "pypi": "/pip/",
+    "conda": "/conda-forge/noarch/repodata_shards.msgpack.zst",
+    "docker": "/linux/{id}/gpg",
+    "toolkit": "/stable/deb/amd64/Packages",
+    "huggingface": "/api/models/gpt2",
+}
+REGISTRY = "https://{host}/v2/"  # answers 401 to those who are not signed in
+SECONDS = 6  # for one choice; all are asked side by side
+
+# Standard input: the size of a CA bundle, the bundle, then a line `NUMBER ADDRESS` each. Addresses go to curl by its
+# standard input, as they may hold a password. Prints `NUMBER CODE LATENCY BYTES SECONDS` each.
+PROBE = r"""command -v curl >/dev/null || { echo "curl is not on this host"; exit 3; }
+folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
+read -r size; [ "$size" = 0 ] || { head -c "$size" >"$folder/ca"; export CURL_CA_BUNDLE="$folder/ca"; }
+. /etc/os-release
+case " $ID $ID_LIKE " in *" ubuntu "*) id=ubuntu ;; *) id=debian ;; esac
+[ "$id$(uname -m)" != ubuntuaarch64 ] || id=ubuntu-ports
+apt=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
+  grep -v '^ *#' | grep -oE "https?://[^ ]+/$id/?( |$)" | head -n 1 | sed "s#/$id/* *\$##")
+while read -r number address; do
+  address=$(printf %s "$address" | sed "s#{apt}#$apt#; s#{id}#$id#; s#{release}#${UBUNTU_CODENAME:-$VERSION_CODENAME}#")
+  (printf 'url = "%s"\n' "$address" | curl -K - -sL --connect-timeout 4 --max-time "$1" --range 0-1048575 -o /dev/null \
+    -w "$number %{http_code} %{time_starttransfer} %{size_download} %{time_total}\n" >"$folder/$number" 2>/dev/null) &
+done; wait; cat "$folder"/[0-9]*"""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way for one layer; an empty address is the layer's own default."""
+
+    layer: str
+    address: str
+    preset: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How a choice answered: seconds to the first byte and to the last, bytes a second; 0 where it did not."""
+
+    choice: Choice
+    answers: bool
+    latency: float = 0.0
+    seconds: float = 0.0
+    rate: float = 0.0
+
+    @property
+    def cost(self) -> float:
+        """What the choices of a layer are compared by: the seconds for the same small file."""
+        return self.seconds if self.answers else float("inf")
+
+
+def choices(settings: Settings, root: Path = ROOT) -> list[Choice]:
+    """Every choice of every layer: its default, what the presets name, and what is set now, each once."""
+    found = [Choice(layer, "", "default") for layer in Mirrors.__struct_fields__]
+    for name, preset in presets(root).items():
+        for layer in Mirrors.__struct_fields__:
+            found += [Choice(layer, address, name) for address in preset.get(layer, ())]
+    found += [Choice(layer, getattr(settings.mirrors, layer), "set") for layer in Mirrors.__struct_fields__]
+    unique: dict[tuple[str, str], Choice] = {}
+    for choice in found:
+        unique.setdefault((choice.layer, choice.address.rstrip("/")), choice)
+    return sorted(unique.values(), key=lambda choice: Mirrors.__struct_fields__.index(choice.layer))
+
+
+def probe(host: Host, settings: Settings) -> list[Measured]:
+    """Measure every choice from the host, and keep what is best for `mirror: auto`. Raises CannotTell."""
+    measured = measure(host, choices(settings), settings.network)
+    remember(host.name, best(measured, remembered(host.name)[1]))
+    return measured
+
+
+def measure(host: Host, wanted: Sequence[Choice], network: Network) -> list[Measured]:
+    """Ask for a small file of each choice from the host, side by side, at most SECONDS each. Raises CannotTell."""
+    lines = "".join(f"{number} {address}\n" for number, choice in enumerate(wanted) if (address := url(choice)))
+    ca = "" if network.ca_bundle in ("", "auto") else Path(network.ca_bundle).expanduser().read_text()
+    proxies = {"http_proxy": network.http_proxy, "https_proxy": network.https_proxy, "no_proxy": network.no_proxy}
+    environment = {name: value for name, value in proxies.items() if value}
+    data = f"{len(ca.encode())}\n{ca}{lines}".encode()
+    done = host.do(("sh", "-c", PROBE, "sh", str(SECONDS)), data=data, environment=environment)
+    if done.code:
+        raise CannotTell(f"{host.name}: cannot measure mirrors: {done.output.strip()}. Install curl there.")
+    rows = {int(row[0]): row[1:] for row in map(str.split, done.output.splitlines()) if len(row) == 5}
+    return [_measured(choice, rows.get(number, [])) for number, choice in enumerate(wanted)]
+
+
+def url(choice: Choice) -> str:
+    """The address of a choice's small file; empty where the default's is not known."""
+    base = choice.address or (_pypi() if choice.layer == "pypi" else DEFAULTS[choice.layer])
+    if choice.layer == "registry":
+        return REGISTRY.format(host=base.removeprefix("https://").split("/")[0])
+    return base.rstrip("/") + SMALL_FILES.get(choice.layer, "/") if base else ""
+
+
+def best(measured: Iterable[Measured], former: Mapping[str, str]) -> dict[str, str]:
+    """The address for each layer: the fastest, or the former one as long as it answers and is not much slower."""
+    found: dict[str, str] = {}
+    by_layer: dict[str, list[Measured]] = {}
+    for item in measured:
+        by_layer.setdefault(item.choice.layer, []).append(item)
+    for layer, items in by_layer.items():
+        fastest = min(items, key=lambda item: item.cost)
+        kept = next((item for item in items if item.choice.address == former.get(layer)), None)
+        slack = float("inf") if layer in IN_CONTAINER else MUCH_FASTER
+        stays = kept is not None and kept.answers and kept.cost <= fastest.cost * slack
+        found[layer] = kept.choice.address if kept and stays else fastest.choice.address if fastest.answers else ""
+    return found
+
+
+def remember(host: str, chosen: Mapping[str, str]) -> None:
+    """Keep the choices of a host, for this user to read alone: an address may hold a password."""
+    path = ANSWERS / f"{host}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({"time": time.time(), "chosen": dict(chosen)}))
+
+
+def remembered(host: str) -> tuple[float, dict[str, str]]:
+    """When the mirrors of a host were measured, in seconds since 1970 (0: never), and what was chosen."""
+    try:
+        kept = json.loads((ANSWERS / f"{host}.json").read_text())
+        return float(kept["time"]), dict(kept["chosen"])
+    except (OSError, ValueError, KeyError):
+        return 0.0, {}
+
+
+def stale(host: str) -> bool:
+    """Whether the answers of a host are too old to go by, or not there."""
+    return time.time() - remembered(host)[0] > OLD
+
+
+def applied(loaded: Loaded, host: str) -> Loaded:
+    """The settings with the measured mirrors in place, where they say `mirror: auto`; layers set one by one stay."""
+    if loaded.settings.mirror != AUTO:
+        return loaded
+    when, chosen = remembered(host)
+    own = {key for key, origin in loaded.origins.items() if not origin.startswith(ORIGIN)}
+    taken = {layer: address for layer, address in chosen.items() if f"mirrors.{layer}" not in own}
+    fields = {layer: address for layer, address in taken.items() if layer in Mirrors.__struct_fields__}
+    origin = f"{ORIGIN}, {time.strftime('%Y-%m-%d %H:%M', time.localtime(when))}"
+    settings = msgspec.structs.replace(
+        loaded.settings, mirrors=msgspec.structs.replace(loaded.settings.mirrors, **fields)
+    )
+    return replace(
+        loaded, settings=settings, origins={**loaded.origins, **{f"mirrors.{key}": origin for key in fields}}
+    )
+
+
+def _measured(choice: Choice, row: Sequence[str]) -> Measured:
+    if not row or not (row[0].startswith("2") or (choice.layer == "registry" and row[0] == "401")):
+        return Measured(choice, False)
+    latency, size, seconds = map(float, row[1:])
+    return Measured(choice, True, latency, seconds, size / max(seconds, 0.001))
+
+
+@cache
+def _pypi() -> str:
+    """PyPI's own address, as pip's help names it; empty where this Python has no pip."""
+    argv = [sys.executable, "-m", "pip", "install", "--help"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    found = re.search(r"\(default\s+(https?://[^\s)]+)\)", done.stdout)
+    return found[1] if found else ""

@@ -1,0 +1,92 @@
+"""Mirrors measured from a server: one that is fast, one that is slow, one that is down, one behind a password."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import fabric
+import pytest
+
+from gpudock import mirrors
+from gpudock.host import Host
+from gpudock.mirrors import Choice
+from gpudock.settings import Network
+from tests.conftest import Completed, Hosts
+from tests.testbed import TestHost, until
+
+Fab = Callable[..., Completed]
+
+# Answers every request with 300 kB after so many seconds; `-` in its log's place keeps it silent. Perl is on every Debian.
+SERVER = r"""use IO::Socket::INET; my ($port, $wait, $log) = @ARGV;
+my $server = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => $port, Listen => 20, ReuseAddr => 1) or die $!;
+while (my $client = $server->accept) { next if fork;
+  open my $seen, ">>", $log; while (<$client>) { print $seen $_; last if /^\r?$/ } close $seen;
+  select undef, undef, undef, $wait; print $client "HTTP/1.1 200 OK\r\nContent-Length: 300000\r\nConnection: close\r\n\r\n" . ("x" x 300000);
+  exit }"""
+FAST, SLOW, DOWN = "http://me:geheim@127.0.0.1:9001", "http://127.0.0.1:9002", "http://127.0.0.1:9003"
+
+
+@pytest.fixture(scope="module")
+def host(hosts: Hosts) -> TestHost:
+    """A server with two mirrors of its own."""
+    made = hosts("trixie-docker")
+    made.write("/srv/mirror.pl", SERVER)
+    for port, wait in ((9001, 0), (9002, 1.5)):
+        made.sh(f"setsid perl /srv/mirror.pl {port} {wait} /srv/{port}.log >/dev/null 2>&1 &")
+    until(lambda: made.sh("ss -Hltn").count(":900") == 2)
+    return made
+
+
+@pytest.fixture
+def answers() -> Iterator[None]:
+    """Take the answers for gpu01 away again."""
+    yield
+    (mirrors.ANSWERS / "gpu01.json").unlink(missing_ok=True)
+
+
+def test_choices_are_measured_side_by_side(host: TestHost) -> None:
+    """Reachable or not, latency and rate are those of each server; one that is down costs no more than its time."""
+    with fabric.Connection(host.address, "root", host.port, connect_kwargs={"key_filename": str(host.key)}) as opened:
+        network = Network(http_proxy="", https_proxy="", no_proxy="", ca_bundle="")
+        wanted = [Choice(layer, address, "x") for layer in ("pypi", "apt") for address in (SLOW, DOWN, FAST)]
+        found = mirrors.measure(Host(opened, "gpu01"), wanted, network)
+    assert [item.answers for item in found] == [True, False, True] * 2
+    assert 1.4 < found[0].latency < 4
+    assert found[2].latency < 1
+    assert found[2].rate > found[0].rate
+    assert mirrors.best(found, {}) == {"pypi": FAST, "apt": FAST}
+    seen = host.read("/srv/9001.log")
+    assert "GET /pip/ HTTP" in seen
+    assert "GET /debian/dists/trixie/InRelease HTTP" in seen
+    assert "Authorization: Basic" in seen
+
+
+def test_the_table_marks_the_best_and_auto_uses_it(host: TestHost, fab: Fab, answers: None) -> None:
+    """No password is shown or in a process's arguments; `auto` has it in the plan's settings without another probe."""
+    target = {"gpu01": (host, "ops")}
+    done = fab(target, "mirror.probe", "--set", f"mirrors.pypi={FAST}", "--json")
+    assert done.code == 0, done.err
+    rows = json.loads(done.out.splitlines()[0])["facts"]["choices"]
+    own = next(row for row in rows if row["preset"] == "set")
+    assert (own["answers"], own["choice"]) == ("yes", "http://me:•••@127.0.0.1:9001")
+    assert "geheim" not in done.out
+    assert oct((mirrors.ANSWERS / "gpu01.json").stat().st_mode)[-3:] == "600"
+    mirrors.remember("gpu01", {"pypi": FAST})
+    asked = host.read("/srv/9001.log")
+    shown = fab(target, "config", "--set", "mirror=auto").out
+    assert "http://me:•••@127.0.0.1:9001" in shown
+    assert "mirror.probe, 20" in shown
+    assert host.read("/srv/9001.log") == asked
+
+
+def test_auto_measures_by_itself_the_first_time(host: TestHost, fab: Fab, answers: None) -> None:
+    """A step with `mirror: auto` and no answer yet measures before it plans, and the next one does not."""
+    target = {"gpu01": (host, "ops")}
+    words = ["engine.install", "--dry-run", "--set", "mirror=auto", "--set", f"mirrors.apt={SLOW}"]
+    before = host.read("/srv/9002.log").count("GET")
+    assert fab(target, *words).code == 0
+    assert host.read("/srv/9002.log").count("GET") == before + 1
+    assert not mirrors.stale("gpu01")
+    assert fab(target, *words).code == 0
+    assert host.read("/srv/9002.log").count("GET") == before + 1
