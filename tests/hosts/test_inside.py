@@ -125,9 +125,7 @@ def test_the_built_image_passes_its_check(host: TestHost, folder: Path, fab: Fab
 
 def test_an_image_with_faults_fails_its_check_with_each_of_them(host: TestHost, folder: Path, fab: Fab) -> None:
     """A package gone, host keys and a cache left, a token in a variable, an sshd that does not start: exit code 4."""
-    faults = (
-        "RUN pip uninstall -y tqdm && ssh-keygen -A && touch /root/.cache/x && echo Nonsense yes >>/etc/ssh/sshd_config"
-    )
+    faults = "RUN pip uninstall -y tqdm && ssh-keygen -A && mkdir -p /root/.cache && touch /root/.cache/x && echo Nonsense yes >>/etc/ssh/sshd_config"
     recipe = f"FROM {CONTAINER}\nENV MY_API_KEY=sk-0123456789\n{faults}\n"
     host.sh("docker build -q -t faulty -", data=recipe)
     done = fab({"gpu01": (host, "ops")}, "image.check", *wanted(folder), "--set", "image.name=faulty")
