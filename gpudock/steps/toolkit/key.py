@@ -103,6 +103,8 @@ def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
         if not head & 0x80:
             raise CannotTell("This is no OpenPGP key.")
         tag, start, length = _new_format(data, place) if head & 0x40 else _old_format(data, place)
+        if start + length > len(data):
+            raise CannotTell("The key ends in the middle.")
         yield tag, data[start : start + length]
         place = start + length
 
