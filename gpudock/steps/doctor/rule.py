@@ -88,6 +88,9 @@ def examine(rules: Sequence[Rule], settings: Settings, answers: Answers) -> Exam
         except CannotTell as reason:
             unknown.append((rule, str(reason)))
             continue
+        except (ValueError, LookupError, TypeError, AttributeError):  # tools of other versions print other things
+            unknown.append((rule, "the host's answer is not one that the rule knows"))
+            continue
         if seen is None:
             fine.append(rule)
         else:
