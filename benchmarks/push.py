@@ -1,15 +1,16 @@
 """`image.push` of a 1 GB image to four hosts against `docker save | ssh docker load`, one host after the other.
 
-    .venv/bin/python benchmarks/push.py [--runs 1] [--hosts 4]
+    .venv/bin/python benchmarks/push.py [--runs 3] [--hosts 4]
 
-Makes its own test hosts on this machine, one to build and the others to send to, and removes them. `cold`: no host has
-any layer, nor has the registry's cache. `small change`: a layer of 1 MB was added to an image that all have. Both ways
-start the operator's programs anew, take the image from the same build host and go through this machine. Prints medians.
+The image is in this machine's engine; the hosts are test hosts made for it, which share this machine's cores with all
+the rest. `cold`: no host has any layer, and nothing is in the registry's cache. `small change`: a layer of 1 MB was
+added to an image that all have. Prints medians.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import statistics
 import subprocess
@@ -29,7 +30,7 @@ from gpudock.steps.inputs import fingerprint  # noqa: E402
 from tests import testbed  # noqa: E402
 from tests.golden.test_plans import DEBIAN  # noqa: E402
 
-NAME = load().settings.image.name
+NAME = "gpudock-benchmark"
 Way = Callable[[Path, Sequence[str], Sequence[str]], None]
 CASES = {"cold": ("image.environment=cold",), "small change": ("image.environment=small",)}
 
@@ -56,50 +57,49 @@ def main() -> None:
 def measure(way: Way, count: int, folder: Path) -> list[tuple[str, float]]:
     """Run one way on hosts of its own: cold, then with a small change."""
     key = testbed.make_key(folder / "id")
-    hosts = [testbed.start("trixie-docker", key) for _ in range(count + 1)]
+    hosts = [testbed.start("trixie-docker", key) for _ in range(count)]
     try:
-        names = [f"gpu{number:02}" for number in range(count + 1)]
-        config = testbed.ssh_config(
-            folder / "config", [(name, host, "root") for name, host in zip(names, hosts, strict=True)]
-        )
-        whole = ["docker", "save", testbed.image("trixie-docker")]
-        saved = subprocess.Popen(whole, stdout=subprocess.PIPE)
-        subprocess.run(["docker", "exec", "-i", hosts[0].name, "docker", "load"], stdin=saved.stdout, check=True)
+        named = {f"gpu{number:02}": host for number, host in enumerate(hosts, start=1)}
+        config = testbed.ssh_config(folder / "config", [(name, host, "root") for name, host in named.items()])
         taken = []
         for case, overrides in CASES.items():
-            build(hosts[0], testbed.image("trixie-docker"), overrides, small=case != "cold")
+            wanted = build(folder, overrides, small=case != "cold")
             started = time.perf_counter()
-            way(config, names, overrides)
+            way(config, list(named), overrides)
             taken.append((case, time.perf_counter() - started))
-            if len({host.sh(f"docker image inspect -f '{{{{.Id}}}}' {NAME}") for host in hosts}) > 1:
-                raise RuntimeError("the hosts do not have the same image")
+            if {host.sh(f"docker image inspect -f '{{{{.Id}}}}' {NAME}") for host in hosts} != {wanted}:
+                raise RuntimeError("a host does not have the image")
         return taken
     finally:
         for host in hosts:
             host.remove()
+        testbed.docker("image", "rm", NAME, check=False)
 
 
-def build(host: testbed.TestHost, base: str, overrides: Sequence[str], *, small: bool) -> None:
+def build(folder: Path, overrides: Sequence[str], *, small: bool) -> str:
     """Make the image that is sent, of real programs; its label says that it is what the settings want."""
     label = fingerprint(load(overrides).settings, replace(DEBIAN, driver=""))
-    host.sh("mkdir -p /b; head -c 1000000 /dev/urandom >/b/small")
+    (folder / "small").write_bytes(os.urandom(10**6))
     change = "COPY small /small\n" if small else ""
-    host.write("/b/Dockerfile", f"FROM {base}\n{change}LABEL {INPUTS}={label}\n")
-    host.sh(f"docker build -q -t {NAME} /b")
+    base = testbed.image("trixie-docker")
+    (folder / "Dockerfile").write_text(f"FROM {base}\n{change}LABEL {INPUTS}={label}\n")
+    testbed.docker("build", "-q", "-t", NAME, str(folder))
+    return testbed.docker("image", "inspect", "-f", "{{.Id}}", NAME)
 
 
 def push(config: Path, names: Sequence[str], overrides: Sequence[str]) -> None:
     """Ours."""
-    argv = [str(ROOT / "fab"), "-S", str(config), "-H", ",".join(names[1:]), "image.push", "--from", names[0]]
-    argv += [word for override in overrides for word in ("--set", override)]
-    subprocess.run(argv, check=True, cwd=ROOT)
+    settings = [word for override in (*overrides, f"image.name={NAME}") for word in ("--set", override)]
+    argv = [str(ROOT / "fab"), "-S", str(config), "-H", ",".join(names), "image.push", *settings]
+    state = {"GPUDOCK_HOST__STATE": str(config.parent / "state")}  # its cache is as cold as the hosts
+    subprocess.run(argv, check=True, cwd=ROOT, env={**os.environ, **state})
 
 
 def save_and_load(config: Path, names: Sequence[str], overrides: Sequence[str]) -> None:
     """What one does by hand, host by host."""
-    ssh = f"ssh -F {shlex.quote(str(config))} -o StrictHostKeyChecking=accept-new"
-    for name in names[1:]:
-        command = f"{ssh} {names[0]} docker save {NAME} | {ssh} {name} docker load"
+    ssh = f"ssh -q -F {shlex.quote(str(config))} -o StrictHostKeyChecking=accept-new"
+    for name in names:
+        command = f"{testbed.client()} save {NAME} | {ssh} {name} docker load"
         subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True, stdout=subprocess.DEVNULL)
 
 
