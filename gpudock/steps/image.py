@@ -85,18 +85,25 @@ def plan(settings: Settings, image: Image) -> list[Action]:
         actions.append(Write(f"send your {name}", f"{folder}/context/additions/{name}", text))
     if base.tag(settings, image.machine) not in image.bases:
         actions += base.fetch(settings, image.engine, f"{folder}/context", bootstrap=image.bootstrap)
-    release = [remove("let setup build again", hold_path(settings))] if image.held else []
-    return [*actions, *build(settings, image.engine, folder, wanted), *release]
+    return [*actions, *build(settings, image.engine, folder, wanted), *release(settings, image)]
 
 
 def skip(settings: Settings, image: Image) -> str | None:
     """Leave the build out of `setup` where the image is brought from elsewhere, or was rolled back."""
-    if settings.image.source != "build":
-        return "image.source is push"
+    return rolled_back(settings, image) if settings.image.source == "build" else "image.source is push"
+
+
+def rolled_back(settings: Settings, image: Image) -> str | None:
+    """Why the image that the settings ask for is not wanted on this host; None where it is."""
     wanted = fingerprint(settings, image.machine)
     if image.held != wanted or image.inputs == wanted:
         return None
     return "what the settings say was rolled back: image.rollback goes forth again, image.build builds it anew"
+
+
+def release(settings: Settings, image: Image) -> list[Action]:
+    """End a rollback's hold: a new image is here because somebody asked for it."""
+    return [remove("let setup build again", hold_path(settings))] if image.held else []
 
 
 def hold_path(settings: Settings) -> str:

@@ -32,15 +32,19 @@ from gpudock.errors import Refused
 from gpudock.host import Completed, Host, Line
 from gpudock.settings import Settings
 from gpudock.steps import engine, image, source
+from gpudock.steps.build import previous
 from gpudock.steps.image import Image
 from gpudock.steps.inputs import fingerprint
 from gpudock.steps.source import REPOSITORY, Source
 
-# The dots are signs of life. The names of the way, also of pulls that broke off, go when the image has its own.
-PULL = """client=$1 port=$2 repository=$3 name=$4 whole=$5; shift 5
+# The dots are signs of life. The image that is replaced is kept for image.rollback, as after a build. The names of the
+# way, also of pulls that broke off, go when the image has its own.
+PULL = """client=$1 port=$2 repository=$3 name=$4 former=$5 whole=$6; shift 6; new=127.0.0.1:$port/$repository@$whole
 (while sleep 2 >/dev/null; do echo .; done) & beat=$!; trap 'kill $beat' EXIT
 for digest in "$@" "$whole"; do "$client" pull "127.0.0.1:$port/$repository@$digest"; done
-"$client" tag "127.0.0.1:$port/$repository@$whole" "$name"
+id() { "$client" image inspect --format '{{.Id}}' "$1" 2>/dev/null || :; }
+[ -z "$(id "$name")" ] || [ "$(id "$name")" = "$(id "$new")" ] || "$client" tag "$name" "$former"
+"$client" tag "$new" "$name"
 "$client" image ls --digests --filter "reference=127.0.0.1:*/$repository" --format '{{.Repository}}@{{.Digest}}' |
   xargs -r "$client" image rm >/dev/null"""
 
@@ -72,7 +76,7 @@ class Ship(Action):
 
         with forward.listening(host.context, found.dial, self.arrived.append) as port:
             name = self.settings.image.name
-            words = (self.client, str(port), REPOSITORY, name, found.digest, *found.stages)
+            words = (self.client, str(port), REPOSITORY, name, previous(name), found.digest, *found.stages)
             done = host.do(("sh", "-ec", PULL, "sh", *words), on_line=tell)
         self._check(Completed(done.code, re.sub(r"(?m)^\.\n", "", done.output)))
 
@@ -93,12 +97,13 @@ def plan(settings: Settings, have: Image) -> list[Action]:
     if have.inputs == wanted:
         return []
     origin = settings.image.build_host or "the operator's machine"
-    return [Ship(f"fetch {settings.image.name} from {origin}", settings, have.engine.client, wanted)]
+    ship = Ship(f"fetch {settings.image.name} from {origin}", settings, have.engine.client, wanted)
+    return [ship, *image.release(settings, have)]
 
 
 def skip(settings: Settings, have: Image) -> str | None:
-    """Leave it out of `setup` where each host builds its own."""
-    return None if settings.image.source == "push" else "image.source is build"
+    """Leave it out of `setup` where each host builds its own, or what would be fetched was rolled back."""
+    return image.rolled_back(settings, have) if settings.image.source == "push" else "image.source is build"
 
 
 @command(name="push", options={"from_": "The host that has the image; without it image.build_host, else this machine."})

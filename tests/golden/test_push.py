@@ -42,6 +42,14 @@ def test_setup_builds_or_fetches_never_both(settle: Settle) -> None:
     assert (image.skip(pushed, IMAGE), push.skip(pushed, IMAGE)) == ("image.source is push", None)
 
 
+def test_what_was_rolled_back_is_not_fetched_by_setup(settle: Settle) -> None:
+    """`setup` leaves a rolled-back host alone; image.push itself ends that."""
+    pushed = settle("image.source=push")
+    held = replace(IMAGE, held=fingerprint(pushed, DEBIAN))
+    assert "rolled back" in (push.skip(pushed, held) or "")
+    assert [action.why for action in push.plan(pushed, held)][1:] == ["let setup build again"]
+
+
 def test_an_image_is_cut_where_enough_has_gathered() -> None:
     """A stage ends with the layer that fills it; the last layer belongs to the whole image."""
     cut = [(json.loads(head), json.loads(root)) for head, root in stages.cut(MANIFEST, CONFIGURATION, 256 * MB)]

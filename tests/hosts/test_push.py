@@ -104,12 +104,14 @@ def test_one_image_reaches_all_hosts_at_once(
 def test_a_small_change_sends_a_small_layer(
     built: TestHost, first: TestHost, second: TestHost, fab: Fab, settle: Settle
 ) -> None:
-    """With one layer more, only that layer travels."""
+    """With one layer more, only that layer travels; the former image is kept for image.rollback."""
+    former = identity(first)
     change = "image.environment=changed"
     build(built, settle, {"base": 0, "packages": 0, "code": 0, "more": 500_000}, change)
     done = fab(targets(built, first, second), "image.push", "--from", "gpu00", "--json", "--set", change)
     assert done.code == 0, done.out + done.err
     assert 500_000 < sent(done, "gpu01") < 1_000_000
+    assert former == first.sh(f"docker image inspect -f '{{{{.Id}}}}' {NAME}:previous").strip()
     assert identity(built) == identity(first) == identity(second)
 
 
