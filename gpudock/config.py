@@ -50,15 +50,26 @@ def load(
 
     Raises SettingsError, whose message names file, line, key and what would be right.
     """
-    merged = layers.merge(
-        [
-            _file(root, "config/default.yml"),
-            _file(root, "config/local.yml"),
-            *_inventory_layers(root, host),
-            layers.from_environment(os.environ if environ is None else environ),
-            layers.from_overrides(overrides),
-        ]
-    )
+    given = [
+        _file(root, "config/default.yml"),
+        _file(root, "config/local.yml"),
+        *_inventory_layers(root, host),
+        layers.from_environment(os.environ if environ is None else environ),
+        layers.from_overrides(overrides),
+    ]
+    return _settle(root, _Same(given))
+
+
+class _Same(tuple[Layer, ...]):
+    """Layers that compare by value and may be a cache's key: most hosts of a fleet have the same."""
+
+    def __hash__(self) -> int:
+        return hash(tuple(len(layer) for layer in self))
+
+
+@cache
+def _settle(root: Path, given: _Same) -> Loaded:
+    merged = layers.merge(given)
     merged = _with_preset(root, merged)
     settings = _convert(merged, Settings, merged)
     _check(settings, merged)
@@ -67,8 +78,12 @@ def load(
 
 def load_inventory(root: Path = ROOT) -> Inventory:
     """Read config/hosts.yml. Raises SettingsError."""
-    layer = _file(root, "config/hosts.yml")
-    hosts = _convert(layer, Hosts, layer)
+    return _inventory(_Same([_file(root, "config/hosts.yml")]))
+
+
+@cache
+def _inventory(given: _Same) -> Inventory:
+    hosts = _convert(given[0], Hosts, given[0])
     return Inventory(hosts.hosts, hosts.groups)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import fabric
 import invoke
+import paramiko
 
 from gpudock.config import OWN, load, load_inventory
 from gpudock.connection import Connector
@@ -55,9 +56,24 @@ def connection(name: str, config: invoke.Config) -> fabric.Connection:
         host=(entry and entry.address) or name,
         user=(entry and entry.user) or None,
         port=(entry and entry.port) or None,
-        config=config.clone() if isinstance(config, fabric.Config) else fabric.Config(),
+        config=_copied(config) if isinstance(config, fabric.Config) else fabric.Config(),
         connect_timeout=load(host=name).settings.fleet.connect_timeout,
     )
+
+
+def _copied(config: fabric.Config) -> fabric.Config:
+    """Copy a configuration, so that what a task sets for one host stays there, but not ssh_config, which none changes.
+
+    It has a part for each host, and would be copied as often.
+    """
+    hosts = config.base_ssh_config
+    config.base_ssh_config = paramiko.SSHConfig()
+    try:
+        copy = config.clone()
+    finally:
+        config.base_ssh_config = hosts
+    copy.base_ssh_config = hosts
+    return copy
 
 
 def connect(connection: fabric.Connection) -> fabric.Connection:

@@ -95,13 +95,17 @@ def scalar(text: str) -> Any:
 def merge(layers: Sequence[Layer]) -> Layer:
     """Lay layers over each other: mappings merge, all else is replaced by the later layer's."""
     merged: dict[Key, Value] = {}
+    sections: set[Key] = set()  # all that have had keys under them; only below these can a key replace others
     for layer in layers:
         for key, value in layer.items():
-            if value.value == {} and any(known[: len(key)] == key for known in merged):
+            above = [key[:length] for length in range(1, len(key))]
+            below = [known for known in merged if _covers(key, known)] if key in sections else []
+            if value.value == {} and (below or key in merged):
                 continue
-            for known in [known for known in merged if _covers(key, known) or _covers(known, key)]:
+            for known in [*below, *(known for known in above if known in merged)]:
                 del merged[known]
             merged[key] = value
+            sections.update(above)
     return merged
 
 

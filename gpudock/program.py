@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from invoke.exceptions import ParseError
+from invoke.parser import Parser, ParserContext
 from invoke.program import Program
 
 from gpudock import __version__
@@ -37,6 +38,16 @@ class Hints(Program):
             super().parse_tasks()
         except ParseError as error:
             raise UsageError(self._explain(error)) from None
+
+    def _make_parser(self) -> Parser:
+        """Have the parser know only of tasks that are named: it copies all it knows, which is 40 ms for all of ours."""
+        words = {*self.core.unparsed, self.args.help.value}
+        contexts = [
+            ParserContext(name=name, aliases=aliases, args=self.collection[name].get_arguments())
+            for name, aliases in self.collection.task_names.items()
+            if self.args.complete.value or words & {name, *aliases}
+        ]
+        return Parser(initial=self.initial_context, contexts=contexts)
 
     def print_version(self) -> None:
         """Say our version before that of what we stand on."""

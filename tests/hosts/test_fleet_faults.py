@@ -148,8 +148,8 @@ def test_a_slow_host_holds_nobody_up(three: Fleet, ill: TestHost) -> None:
     early = time.monotonic() - started
     out, _ = running.communicate(timeout=60)
     assert {row["host"] for row in first} == {"gpu01", "gpu03"}
-    assert early < 6
-    assert time.monotonic() - started < 16
+    assert early < 10
+    assert time.monotonic() - started < 20
     summary = json.loads(out.splitlines()[-1])["summary"]
     assert (running.returncode, summary["changed"], summary["hosts"]) == (0, 3, 3)
     converges(three)
@@ -158,8 +158,8 @@ def test_a_slow_host_holds_nobody_up(three: Fleet, ill: TestHost) -> None:
 def test_a_host_that_comes_up_late(three: Fleet, ill: TestHost) -> None:
     """A refused connection is tried again with a pause, so a host in the middle of a restart is served."""
     ill.sh("iptables -I INPUT -p tcp --dport 22 -j REJECT --reject-with tcp-reset")
-    running = three.start("mark.make")
-    testbed.until(lambda: three.marks()["gpu01"] == BOTH)
+    running = three.start("mark.make", environ={"GPUDOCK_FLEET__CONNECT_ATTEMPTS": "5"})
+    testbed.until(lambda: int(ill.sh("iptables -nvxL INPUT | tail -n 1").split()[0]) > 0)
     ill.sh("iptables -F")
     running.communicate(timeout=60)
     assert (running.returncode, three.marks()) == (0, dict.fromkeys(three.hosts, BOTH))

@@ -19,6 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Lower layers know nothing of higher ones.
 LAYERS = [
+    {"start"},
     {"errors"},
     {"settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
     {"forward"},

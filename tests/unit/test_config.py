@@ -184,3 +184,22 @@ def test_the_later_layer_wins_and_the_rest_stays(lower: Layer, upper: Layer) -> 
     for key, value in layers.merge([lower]).items():
         touched = any(key[: len(other)] == other or other[: len(key)] == key for other in upper)
         assert touched or merged[key] == value
+
+
+KEYS = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(tuple)
+LAYERS = st.lists(st.dictionaries(KEYS, st.sampled_from([1, 2]), max_size=5), max_size=4)
+
+
+@given(LAYERS)
+def test_merging_is_as_defined(values: list[dict[tuple[str, ...], int]]) -> None:
+    """However keys and sections replace each other, the result is that of looking at every pair of keys."""
+    expected: dict[tuple[str, ...], int] = {}
+    for layer in values:
+        for key, value in layer.items():
+            for known in list(expected):
+                shorter = min(len(known), len(key))
+                if known != key and known[:shorter] == key[:shorter]:
+                    del expected[known]
+            expected[key] = value
+    merged = layers.merge([{key: Value(value, "") for key, value in layer.items()} for layer in values])
+    assert {key: value.value for key, value in merged.items()} == expected

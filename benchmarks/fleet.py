@@ -1,0 +1,170 @@
+"""Our whole `setup` with nothing to change against peers doing the documented toolkit step with nothing to change.
+
+    .venv/bin/python benchmarks/fleet.py [--runs 5] [--hosts 1,8,32] [--without ansible]
+
+Makes one test host on this machine, takes it through `setup` once, and has its sshd listen at 32 ports: each of them is
+a host to all that take part: so operator and hosts share this machine's processors. Ansible and pyinfra come from PyPI
+into a virtual environment that is thrown away. All take turns in one run; the figures are medians, in seconds of the
+whole program. `floor` is what anything on Fabric costs: interpreter, import, a connection a host, one root command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests import testbed  # noqa: E402
+from tests.hosts import nvidia  # noqa: E402
+
+PEERS = ROOT / "benchmarks" / "peers"
+PACKAGES = ("ansible-core==2.19.*", "pyinfra==3.*")
+PORTS = range(2201, 2233)
+OURS = ("--set", "image.groups=[notebook]", "--set", "gpu.mode=runtime")
+
+
+def main() -> None:
+    """Prepare, measure in turns, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--hosts", default="1,8,32")
+    parser.add_argument("--without", default="", help="leave one out, such as ansible, which is slow")
+    given = parser.parse_args()
+    counts = [int(count) for count in given.hosts.split(",")]
+    with tempfile.TemporaryDirectory() as folder, prepared(Path(folder)) as overrides:
+        programs = {name: argv for name, argv in variants(Path(folder), overrides).items() if name != given.without}
+        seconds: dict[tuple[str, int], list[float]] = {}
+        memory = 0
+        for _ in range(given.runs):
+            for count in counts:
+                for name, argv in programs.items():
+                    took, peak = measure(argv, count, Path(folder))
+                    seconds.setdefault((name, count), []).append(took)
+                    memory = max(memory, peak) if name == "gpudock" else memory
+        report(seconds, counts, memory)
+
+
+def report(seconds: dict[tuple[str, int], list[float]], counts: Sequence[int], memory: int) -> None:
+    """Print medians, and how ours relates to each other's."""
+    medians = {key: statistics.median(values) for key, values in seconds.items()}
+    print(f"{'hosts':>5}  " + "".join(f"{name:>22}" for name in dict.fromkeys(name for name, _ in medians)))
+    for count in counts:
+        cells = [(value, medians["gpudock", count] / value) for (_, hosts), value in medians.items() if hosts == count]
+        print(f"{count:>5}  " + "".join(f"{value:>10.2f} s ({ratio:>5.2f}x)" for value, ratio in cells))
+    print(f"(ours relative to it in brackets; memory of our process at its peak: {memory / 1024:.0f} MB)")
+
+
+@contextmanager
+def prepared(folder: Path) -> Iterator[list[str]]:
+    """Have a host that had a whole `setup`, an ssh_config with a name for each port, and what the peers need."""
+    key = testbed.make_key(folder / "id")
+    with ExitStack() as held:
+        repository = nvidia.serve(folder / "nvidia", key)
+        held.callback(repository.server.remove)
+        host = testbed.start("trixie-docker", key)
+        held.callback(host.remove)
+        host.sh("apt-get update -q && apt-get install -y -q python3 python3-apt >/dev/null")
+        nvidia.plug_in_gpu(host)
+        for ports in (PORTS[:16], PORTS[16:]):  # sshd has room for 16 sockets
+            host.sh(f"/usr/sbin/sshd -o AddressFamily=inet {' '.join(f'-p {port}' for port in ports)}")
+        address = testbed.docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", host.name).strip()
+        blocks = [
+            f"Host gpu{index:02}\n  HostName {address}\n  Port {port}\n  User root\n  IdentityFile {key}\n"
+            f"  IdentitiesOnly yes\n  UserKnownHostsFile {folder}/known_hosts\n  StrictHostKeyChecking accept-new\n"
+            for index, port in enumerate(PORTS, 1)
+        ]
+        (folder / "config").write_text("\n".join(blocks))
+        inventory = [
+            f"gpu{index:02} ansible_host={address} ansible_port={port} ansible_user=root\n"
+            for index, port in enumerate(PORTS, 1)
+        ]
+        (folder / "all.ini").write_text("".join(inventory))
+        overrides = [*OURS, *repository.overrides]
+        fab = [str(ROOT / "fab"), "-S", str(folder / "config"), "-H", "gpu01", "setup", *overrides]
+        subprocess.run(fab, cwd=ROOT, check=True)
+        _take_over(host, folder)
+        _install_peers(folder)
+        yield overrides
+
+
+def variants(folder: Path, overrides: Sequence[str]) -> dict[str, list[str]]:
+    """The programs that take part; HOSTS, INVENTORY and COUNT are filled in for each number of hosts."""
+    peers = folder / "peers" / "bin"
+    common = f"-F {folder}/config -o ControlMaster=auto -o ControlPersist=60s"
+    return {
+        "gpudock": [str(ROOT / "fab"), "-S", f"{folder}/config", "-H", "HOSTS", "setup", *overrides],
+        "floor": [sys.executable, str(PEERS / "floor.py"), f"{folder}/config", "HOSTS"],
+        "pyinfra": [str(peers / "pyinfra"), "-y", "INVENTORY.py", "deploy.py"],
+        "ansible": [
+            *(str(peers / "ansible-playbook"), "-i", "INVENTORY.ini", "--forks", "32"),
+            *("--ssh-common-args", common, "playbook.yml"),
+        ],
+    }  # fmt: skip
+
+
+def measure(argv: Sequence[str], count: int, folder: Path) -> tuple[float, int]:
+    """Run a program on so many hosts: seconds, and the most memory it had, in KB. Its connections are new each time."""
+    names = [f"gpu{index:02}" for index in range(1, count + 1)]
+    lines = (folder / "all.ini").read_text().splitlines()[:count]
+    (folder / "some.ini").write_text("\n".join(lines))
+    (folder / "some.py").write_text(f"hosts = {[_pyinfra(line, folder) for line in lines]!r}\n")
+    filled = [word.replace("HOSTS", ",".join(names)).replace("INVENTORY", str(folder / "some")) for word in argv]
+    environ = {**os.environ, "ANSIBLE_PIPELINING": "1", "ANSIBLE_HOST_KEY_CHECKING": "0", "ANSIBLE_HOME": f"{folder}/a"}
+    with (folder / "output").open("w") as output:
+        started = time.perf_counter()
+        running = subprocess.Popen(
+            filled, cwd=folder, env=environ, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+        )
+        _, status, usage = os.wait4(running.pid, 0)
+        took = time.perf_counter() - started
+    running.returncode = os.waitstatus_to_exitcode(status)
+    text = (folder / "output").read_text()
+    if running.returncode or ("gpudock" in argv[0] and "nothing to change" not in text):
+        raise SystemExit(f"{shlex.join(filled)}: exit code {running.returncode}\n{text}")
+    return took, usage.ru_maxrss
+
+
+def _pyinfra(line: str, folder: Path) -> tuple[str, dict[str, object]]:
+    name, *words = line.split()
+    given = dict(word.split("=") for word in words)
+    return name, {
+        "ssh_hostname": given["ansible_host"],
+        "ssh_port": int(given["ansible_port"]),
+        "ssh_user": "root",
+        "ssh_key": str(folder / "id"),
+        "ssh_known_hosts_file": str(folder / "known_hosts"),
+        "ssh_strict_host_key_checking": "accept-new",
+    }
+
+
+def _take_over(host: testbed.TestHost, folder: Path) -> None:
+    """Give the peers what is on the host, so that they have nothing to change either."""
+    for name, path in {
+        "keyring.gpg": "/usr/share/keyrings/nvidia-container-toolkit-keyring.gpg",
+        "toolkit.list": "/etc/apt/sources.list.d/nvidia-container-toolkit.list",
+        "daemon.json": "/etc/docker/daemon.json",
+    }.items():
+        testbed.docker("cp", f"{host.name}:{path}", str(folder / name))
+    for name in ("deploy.py", "playbook.yml"):
+        (folder / name).write_text((PEERS / name).read_text())
+
+
+def _install_peers(folder: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "peers")], check=True)
+    pip = [str(folder / "peers" / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    subprocess.run([*pip, *PACKAGES], check=True)
+
+
+if __name__ == "__main__":
+    main()
