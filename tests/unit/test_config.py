@@ -187,10 +187,10 @@ def test_the_later_layer_wins_and_the_rest_stays(lower: Layer, upper: Layer) -> 
 
 
 KEYS = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(tuple)
-LAYERS = st.lists(st.dictionaries(KEYS, st.sampled_from([1, 2]), max_size=5), max_size=4)
+STACKS = st.lists(st.dictionaries(KEYS, st.sampled_from([1, 2]), max_size=5), max_size=4)
 
 
-@given(LAYERS)
+@given(STACKS)
 def test_merging_is_as_defined(values: list[dict[tuple[str, ...], int]]) -> None:
     """However keys and sections replace each other, the result is that of looking at every pair of keys."""
     expected: dict[tuple[str, ...], int] = {}
