@@ -57,7 +57,8 @@ def load(
         layers.from_environment(os.environ if environ is None else environ),
         layers.from_overrides(overrides),
     ]
-    return _settle(root, _Same(given))
+    mirrors = [_file(root, "config/mirrors.yml"), _file(root, "config/mirrors.local.yml")]
+    return _settle(root, _Same(given), _Same(mirrors))
 
 
 class _Same(tuple[Layer, ...]):
@@ -68,7 +69,7 @@ class _Same(tuple[Layer, ...]):
 
 
 @cache
-def _settle(root: Path, given: _Same) -> Loaded:
+def _settle(root: Path, given: _Same, mirrors: _Same) -> Loaded:
     merged = layers.merge(given)
     merged = _with_preset(root, merged)
     settings = _convert(merged, Settings, merged)

@@ -11,6 +11,7 @@ from gpudock.command import namespace
 from gpudock.converge import Blocked, Step
 from gpudock.errors import CannotTell, Refused
 from gpudock.questions import Answers, Questions
+from gpudock.questions import engine as engine_api
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import apt, machine
@@ -60,7 +61,7 @@ def questions(settings: Settings) -> Questions:
         "docker.clients": question(CLIENTS),
         "docker.plugins": question(PLUGINS),
         "docker.daemon": question("command -v dockerd"),
-        "docker.info": ("docker", "info", "--format", "{{json .}}"),
+        "docker.info": engine_api("/info", "docker", "info", "--format", "{{json .}}"),
         "docker.enabled": question("systemctl is-enabled docker 2>/dev/null; :"),
         "docker.compose": question("command -v docker-compose; :"),
         "docker.group": question("getent group docker; :"),

@@ -12,6 +12,7 @@ from gpudock.actions import Action, Push, Write, remove, shell
 from gpudock.command import Job, command, namespace
 from gpudock.converge import Step
 from gpudock.questions import Answers, Questions, file
+from gpudock.questions import engine as engine_api
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import additions, base, engine
@@ -50,7 +51,7 @@ def questions(settings: Settings) -> Questions:
     """What to know of the image, its base, and the tool that can make one."""
     return {
         **engine.questions(settings),
-        "image": question(INSPECT, settings.image.name),
+        "image": engine_api(f"/images/{settings.image.name}/json", *question(INSPECT, settings.image.name)),
         "image.bases": ("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "gpudock/base"),
         "image.bootstrap": question("command -v mmdebstrap"),
         "image.held": file(hold_path(settings)),

@@ -12,6 +12,7 @@ from gpudock.command import Job, command, namespace
 from gpudock.converge import Blocked, Step
 from gpudock.errors import Refused
 from gpudock.questions import Answers, Questions, file
+from gpudock.questions import engine as engine_api
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import additions, compose, engine, folder, health, image, ports, trust
@@ -65,7 +66,9 @@ def questions(settings: Settings) -> Questions:
         "stack.ca": question('sha256sum "$1" 2>/dev/null; :', ca_path(settings)),
         "stack.scripts": folder.files(f"{compose.folder(settings)}/container", "scripts"),
         "stack.volumes": ("docker", "volume", "ls", "-q", "--filter", f"label={PROJECT}={settings.stack.name}"),
-        "stack.container": question(INSPECT, settings.stack.name),
+        "stack.container": engine_api(
+            f"/containers/{settings.stack.name}/json", *question(INSPECT, settings.stack.name)
+        ),
     }
 
 
