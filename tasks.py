@@ -33,9 +33,9 @@ STEPS = (
     ssh.START,  # 3.3
     jupyter.PASSWORD,  # 4.2
     jupyter.START,  # 4.3
-    scripts.RUN,  # your own
     toolkit.CONTAINERS,  # others' GPUs are as before
     gpu.PROVE,  # and ours compute
+    scripts.RUN,  # your own scripts of the start
 )
 
 ns = namespace("gpudock", journey.setup(STEPS), journey.plan(STEPS), STATUS, journey.teardown(), journey.config)

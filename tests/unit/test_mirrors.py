@@ -11,6 +11,7 @@ from gpudock import mirrors
 from gpudock.config import load, presets
 from gpudock.errors import SettingsError
 from gpudock.mirrors import Choice, Measured
+from gpudock.report import JsonReport, Report
 from tests.conftest import Settle
 
 
@@ -90,3 +91,13 @@ def test_no_password_goes_where_docker_inspect_shows_it() -> None:
     """The endpoints for models are the container's environment."""
     with pytest.raises(SettingsError, match="docker inspect"):
         load(["mirrors.huggingface=https://me:geheim@hub"], environ={})
+
+
+def test_no_password_of_an_address_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a tool or a file's diff holds: on both streams, for people and for machines."""
+    Report().write("deb https://me:geheim@mirror/debian trixie main")
+    JsonReport().say("gpu01", "x", {"url": "http://me:geheim@mirror"}, "")
+    Report().complain("fetching http://:geheim@mirror failed")
+    shown = capsys.readouterr()
+    assert "geheim" not in shown.out + shown.err
+    assert shown.out.count("me:•••@mirror") == 2
