@@ -59,7 +59,7 @@ def plan_start(settings: Settings, ssh: Ssh, ask: accounts.Ask = lambda: None) -
     place = Write("put your public keys in place", keys_path(settings), keys, ssh.keys)
     own = ssh.services.container.machine.user if settings.stack.user == "operator" else "root"
     who = [
-        *folder.plan("SSH users'", ssh_folder(settings), accounts.files(settings, own), ssh.users),
+        *folder.plan("SSH file", ssh_folder(settings), accounts.files(settings, own), ssh.users),
         *accounts.plan_password(settings, password_path(settings), ssh.password_hash, ask),
     ]
     pending = bool(settings.ssh.users or settings.ssh.passwords) and not ssh.services.users

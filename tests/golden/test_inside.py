@@ -84,7 +84,7 @@ def test_users_get_their_own_keys_without_a_restart(settle: Settle) -> None:
     }
     keys = ssh.public_keys(settings)
     assert whys(ssh.plan_start(settings, Ssh(UP, keys))) == [
-        "write the SSH users' users", "write the SSH users' keys/alice", "write the SSH users' keys/bob",
+        "write the SSH file users", "write the SSH users' keys/alice", "write the SSH users' keys/bob",
         "start ssh and wait until it listens",
     ]  # fmt: skip
     there = Ssh(UP, keys, accounts.files(settings, "ops"))
@@ -99,7 +99,7 @@ def test_a_user_that_is_gone_from_the_settings_loses_the_key(settle: Settle) -> 
     """The list and the key are taken away, and the container takes that up."""
     there = Ssh(UP, ssh.public_keys(settle()), {"users": "alice auto no\n", "keys/alice": f"{KEY}\n"})
     assert whys(ssh.plan_start(settle(), there)) == [
-        "take the SSH users' keys/alice, users away",
+        "take the SSH file keys/alice, users away",
         "start ssh and wait until it listens",
     ]
 
