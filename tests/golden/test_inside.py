@@ -84,7 +84,7 @@ def test_users_get_their_own_keys_without_a_restart(settle: Settle) -> None:
     }
     keys = ssh.public_keys(settings)
     assert whys(ssh.plan_start(settings, Ssh(UP, keys))) == [
-        "write the SSH file users", "write the SSH users' keys/alice", "write the SSH users' keys/bob",
+        "write the SSH file users", "write the SSH file keys/alice", "write the SSH file keys/bob",
         "start ssh and wait until it listens",
     ]  # fmt: skip
     there = Ssh(UP, keys, accounts.files(settings, "ops"))
