@@ -5,6 +5,7 @@ Each is read-only, takes well under a second, and prints little: a shell text do
 
 from __future__ import annotations
 
+from gpudock import mirrors
 from gpudock.questions import Questions, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
@@ -88,29 +89,25 @@ def _packages() -> Questions:
 
 
 def _network(settings: Settings) -> Questions:
-    addresses = layers(settings)
+    addresses = [f"{layer}={address}" for layer, address in layers(settings).items() if plain(address)]
     network = settings.network
     proxy = network.https_proxy or network.http_proxy
-    named = [f"{layer}={address}" for layer, address in addresses.items()]
     return {
-        "network.names": question(scripts.NAMES, *[address for address in addresses.values() if not proxy]),
-        # A proxy's password may stand in its address, and arguments can be read by every user of the host.
-        "network.reach": question(scripts.REACH, "" if "@" in proxy else proxy, *named),
-        "network.proxy": question(scripts.PROXY, proxy.rpartition("@")[2] if proxy else ""),
+        "network.names": question(scripts.NAMES, *[] if proxy else addresses),
+        "network.reach": question(scripts.REACH, proxy if plain(proxy) else "", *addresses),
+        "network.proxy": question(scripts.PROXY, proxy.rpartition("@")[2]),
         "network.clock": question(scripts.CLOCK, str(now())),
     }
 
 
+def plain(address: str) -> bool:
+    """Whether an address holds no password, and so may be an argument, which every user of the host can read."""
+    return "@" not in address
+
+
 def layers(settings: Settings) -> dict[str, str]:
-    """The address of each layer's mirror that the settings name; a registry's prefix as its host's address."""
-    chosen = settings.mirrors
-    registry = chosen.registry.partition("/")[0]
-    named = {
-        "apt": chosen.apt,
-        "pypi": chosen.pypi,
-        "python": chosen.python,
-        "docker": chosen.docker,
-        "toolkit": f"{chosen.toolkit}/gpgkey" if chosen.toolkit else "",
-        "registry": f"https://{registry}/v2/" if registry else "",
-    }
-    return {layer: address for layer, address in named.items() if address}
+    """A small file of each mirror that the settings name, by layer; {id} and {release} are the host's to fill in."""
+    chosen = {name: str(getattr(settings.mirrors, name)) for name in settings.mirrors.__struct_fields__}
+    registry = chosen.pop("registry").partition("/")[0]
+    files = {layer: f"{address}{mirrors.SMALL_FILES.get(layer, '')}" for layer, address in chosen.items() if address}
+    return {**files, "registry": mirrors.REGISTRY.format(host=registry)} if registry else files

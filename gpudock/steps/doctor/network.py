@@ -11,25 +11,26 @@ from gpudock.steps.doctor.rule import Rule, Seen
 
 def _names(settings: Settings, answers: Answers) -> Seen | None:
     rows = [line.split() for line in answers["network.names"].out.splitlines()]
-    bad = [row[0] for row in rows if len(row) == 2 and row[1] != "0"]
+    bad = sorted({row[0] for row in rows if len(row) == 2 and row[1] != "0"})
     if not bad:
         return None
-    which = "no name resolves" if len(bad) == len(rows) else "does not resolve"
+    which = "no name resolves" if not any(row[1] == "0" for row in rows) else "does not resolve"
     return Seen(f"{which}: {known.listed(bad)}")
 
 
 def _mirrors(settings: Settings, answers: Answers) -> Seen | None:
-    if not asked.layers(settings):
-        return None
-    proxy = settings.network.https_proxy or settings.network.http_proxy
-    if "@" in proxy:
-        raise CannotTell("the proxy wants a password, which does not go on a command line")
     bad = []
     for line in answers["network.reach"].out.splitlines():
         layer, address, code, _ = line.split()
-        if not code.isdigit() or int(code) >= 500 or (int(code) in (404, 410) and layer != "registry"):
-            bad.append(f"mirrors.{layer} {address}: {code.replace('_', ' ') if not code.isdigit() else 'HTTP ' + code}")
-    return Seen("; ".join(bad)) if bad else None
+        if not code.isdigit() or int(code) >= 500 or int(code) in (404, 410):
+            said = f"HTTP {code}" if code.isdigit() else code.replace("_", " ")
+            bad.append(f"mirrors.{layer} {address}: {said}")
+    if bad and asked.plain(settings.network.https_proxy or settings.network.http_proxy):
+        return Seen(known.listed(sorted(bad), 3))
+    proxy = settings.network.https_proxy or settings.network.http_proxy
+    if asked.layers(settings) and not all(map(asked.plain, [proxy, *asked.layers(settings).values()])):
+        raise CannotTell("what needs a password to be tried is not put on a command line")
+    return None
 
 
 def _proxy(settings: Settings, answers: Answers) -> Seen | None:
@@ -65,7 +66,7 @@ RULES = (
     Rule(
         "mirror", "error", "the mirrors of the settings answer",
         "A step would wait for it, try again, and fail; a mirror can lack one tree and have the others.",
-        "{gpudock} config; {gpudock} setup --set mirror=none   # or another address for that layer",
+        "{gpudock} mirror.probe; {gpudock} setup --set mirror=auto   # or another address for that layer",
         "https://github.com/RubyMetric/chsrc",
         ("network.reach",), _mirrors,
     ),

@@ -138,7 +138,7 @@ for address in $first "$@"; do name=${address#*://}; name=${name%%/*}; name=${na
   (timeout 3 getent ahosts "$name" >/dev/null 2>&1; echo "$name $?") & done; wait"""
 
 # layer, address, what came of it (an HTTP code, or why not), and how far the host's clock is ahead, in seconds
-REACH = """proxy=$1; shift; [ -z "$proxy" ] || export http_proxy="$proxy" https_proxy="$proxy"
+REACH = """. /etc/os-release; proxy=$1; shift; [ -z "$proxy" ] || export http_proxy="$proxy" https_proxy="$proxy"
 one() { if command -v curl >/dev/null; then
     head=$(curl -sS -L -I -m 4 -w 'code %{http_code}' "$2" 2>&1); code=$(echo "$head" | sed -n 's/^code //p')
     [ "${code:-000}" != 000 ] || code=$(echo "$head" | head -n 1 | tr ' ' '_')
@@ -149,7 +149,9 @@ one() { if command -v curl >/dev/null; then
       timeout 4 bash -c ": </dev/tcp/${name%%:*}/$port" 2>/dev/null && code=200; fi
   ahead=-; [ -z "$stamp" ] || ahead=$(($(date +%s) - $(date -d "$stamp" +%s)))
   echo "$1 $2 $code $ahead"; }
-for pair in "$@"; do one "${pair%%=*}" "${pair#*=}" & done; wait"""
+for pair in "$@"; do
+  address=$(echo "${pair#*=}" | sed "s/{id}/$ID/; s/{release}/$VERSION_CODENAME/")
+  one "${pair%%=*}" "$address" & done; wait"""
 
 # whether the proxy listens, and what Docker's daemon itself uses
 PROXY = """rest=${1#*://}; name=${rest%%/*}

@@ -68,7 +68,8 @@ def _fine(seen: Examination) -> str:
     fine = {rule.id for rule in seen.fine}
     count = {topic: sum(rule.id in fine for rule in rules) for topic, rules in TOPICS.items()}
     total = len(fine) + len(seen.findings) + len(seen.unknown)
-    return f"fine: {len(fine)} of {total} rules ({', '.join(f'{topic} {n}' for topic, n in count.items() if n)})"
+    topics = ", ".join(f"{topic} {number}" for topic, number in count.items() if number)
+    return f"fine: {len(fine)} of {total} rules" + (f" ({topics})" if topics else "")
 
 
 def _finding(finding: Finding, program: str) -> dict[str, Any]:

@@ -73,7 +73,7 @@ BATCH = Batch(
         Fault(
             "mirror",
             ":",
-            "cd /run && (python3 -m http.server 8081 --bind 127.0.0.1 >/dev/null 2>&1 & echo $! >/run/mirror.pid); sleep 1",
+            "cd /run && mkdir -p debian/dists/trixie && touch debian/dists/trixie/InRelease && (python3 -m http.server 8081 --bind 127.0.0.1 >/dev/null 2>&1 & echo $! >/run/mirror.pid); sleep 1",
             "mirrors.apt http://mirror.test:8081",
         ),
     ),
