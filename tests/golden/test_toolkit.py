@@ -347,6 +347,13 @@ def test_rpm_systems_have_the_same_steps(
     run = package.plan(settle("toolkit.version=1.20.0"), replace(facts, source=plan[2].text))[-1]
     assert isinstance(run, Run)
     assert install in " ".join(run.argv)
+    newer = package.plan(settle(), replace(facts, source="x", versions=dict.fromkeys(PACKAGES, "1.18.0-1")))
+    assert ("bring it to the newest version" in whys(newer)) is (manager != "zypper")
+    back = uninstall.plan(settle(), replace(facts, source="x", versions=dict.fromkeys(PACKAGES, "1.20.0-1")))
+    assert whys(back)[:2] == ["remove the toolkit's packages", "remove NVIDIA's repository"]
+    theirs = Record(made=True, before={"packages": "\n".join(PACKAGES).encode(), "source": b"x"})
+    kept = replace(facts, source="x", versions=dict.fromkeys(PACKAGES, "1.20.0-1"), record=theirs)
+    assert len(uninstall.plan(settle(), kept)) == 1
     assert [word for word in run.argv if "1.20.0" in word] == [*run.argv[-4:]]
 
 
@@ -370,6 +377,14 @@ def test_uninstall_keeps_what_its_owner_changed_since() -> None:
     changed = text.replace('"debug": true', '"debug": false, "mtu": 1400')
     back = uninstall.former_daemon(with_daemon(changed, record=record))
     assert daemon.parse(back) == {"debug": False, "mtu": 1400}
+
+
+def test_uninstall_keeps_what_its_owner_changed_between_two_runs() -> None:
+    """A key that came before gpudock wrote again is in the file that gpudock wrote last, and stays all the same."""
+    _, record = written('{"debug": true}')
+    again = daemon.render(daemon.with_runtime({"debug": True, "mtu": 1400}), None)
+    back = uninstall.former_daemon(with_daemon(again, record=replace(record, written=digest(again))))
+    assert daemon.parse(back) == {"debug": True, "mtu": 1400}
 
 
 def test_uninstall_without_a_record_takes_nothing_away(settle: Settle) -> None:

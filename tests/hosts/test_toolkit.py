@@ -124,10 +124,19 @@ def test_a_broken_daemon_json_is_left_untouched(gpu_host: TestHost, fab: Fab, te
     gpu_host.write("/etc/docker/daemon.json", kept)
 
 
-def test_uninstall_gives_back_the_former_state(gpu_host: TestHost, fab: Fab) -> None:
-    """Packages, list, key and runtime go; daemon.json is what it was before the installation, byte for byte."""
-    done = fab({"gpu01": (gpu_host, "ops")}, "toolkit.uninstall")
+def test_teardown_leaves_the_record_as_long_as_the_toolkit_stays(gpu_host: TestHost, fab: Fab) -> None:
+    """All else of gpudock's folder goes; what was here before the toolkit is still known."""
+    gpu_host.write("/var/lib/gpudock/build/context/Dockerfile", "FROM scratch\n")
+    assert fab({"gpu01": (gpu_host, "ops")}, "teardown").code == 0
+    assert gpu_host.sh("ls /var/lib/gpudock; ls /var/lib/gpudock/toolkit/before") == "toolkit\ndaemon.json\nholds\n"
+    assert "nothing to change" in fab({"gpu01": (gpu_host, "ops")}, "teardown").out
+
+
+def test_teardown_with_the_toolkit_gives_back_the_former_state(gpu_host: TestHost, fab: Fab) -> None:
+    """Packages, list, key, runtime and gpudock's folder go; daemon.json is what it was, byte for byte."""
+    done = fab({"gpu01": (gpu_host, "ops")}, "teardown", "--toolkit")
     assert done.code == 0, done.err
+    assert not gpu_host.sh("ls -d /var/lib/gpudock 2>/dev/null; :")
     assert gpu_host.read("/etc/docker/daemon.json") == DAEMON
     assert "nvidia" not in gpu_host.sh(
         "dpkg-query -W -f '${Package} ${db:Status-Status}\\n' | grep ' installed' | grep nvidia; ls /etc/apt/sources.list.d; :"

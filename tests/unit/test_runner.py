@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -122,3 +123,10 @@ def test_a_subject_stands_for_its_option() -> None:
     assert "stack.name" in done.out
     wrong = program([str(ROOT / "inv"), "doctor", "miror"])
     assert (wrong.code, "Did you mean mirror?" in wrong.err) == (2, True)
+
+
+def test_yes_is_consent_to_stop_containers_for_this_command_alone() -> None:
+    """--yes is engine.stop_containers for one command; without it nothing that runs is stopped."""
+    for words, value in ((["--yes"], "True"), ([], "False")):
+        done = program([str(ROOT / "inv"), "config", "--json", *words])
+        assert json.loads(done.out.splitlines()[0])["facts"]["engine.stop_containers"]["value"] == value

@@ -8,7 +8,7 @@ from gpudock.errors import Refused
 from gpudock.settings import Settings
 from gpudock.steps.toolkit import cdi, daemon, record
 from gpudock.steps.toolkit.change import Replace
-from gpudock.steps.toolkit.facts import Toolkit, marker
+from gpudock.steps.toolkit.facts import Toolkit, marker, remember
 from gpudock.steps.toolkit.platform import need_ordinary_engine
 
 FLAGS = ("--add-runtime", "--default-runtime")
@@ -28,7 +28,7 @@ def plan(settings: Settings, toolkit: Toolkit) -> list[Action]:
         return specification
     text = daemon.render(after, file.text)
     actions = [
-        *record.remember(settings, toolkit.record, file.path),
+        *remember(settings, toolkit),
         Replace("add the nvidia runtime to daemon.json", file, text, record.folder(settings)),
     ]
     if switch and not (before.get("features") or {}).get("cdi"):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gpudock.actions import Action
 from gpudock.errors import CannotTell, Refused
 from gpudock.questions import Answer, Answers, Questions
 from gpudock.questions import shell as question
@@ -33,6 +34,8 @@ VERSIONS = """if command -v dpkg-query >/dev/null; then
 elif command -v rpm >/dev/null; then
   rpm -q --qf '%{NAME} %{VERSION}-%{RELEASE} installed\\n' "$@" | grep -v 'not installed'
 fi; :"""
+
+KEY = '[ -e "$1" ] || shift; stat -c %a "$1" && base64 -w0 "$1"'
 
 # Of the running daemon: its program, flags, and whether it is older than the toolkit, or than a change that only a
 # start takes up. The folder's birth tells when the toolkit first came: an upgrade, which needs no start, leaves it.
@@ -84,6 +87,13 @@ class Toolkit:
         return self.versions.get(PACKAGES[0], "")
 
     @property
+    def paths(self) -> tuple[str, str, str]:
+        """The files that the steps change: NVIDIA's key, its source, and daemon.json."""
+        if self.manager == "apt":
+            return repository.KEYRING, repository.SOURCE, self.daemon.path
+        return rpm.KEY, rpm.source(self.manager), self.daemon.path
+
+    @property
     def experimental(self) -> bool:
         """Whether the experimental channel is switched on."""
         return rpm.experimental(self.source) if self.manager != "apt" else repository.experimental(self.source)
@@ -94,6 +104,7 @@ def questions(settings: Settings) -> Questions:
     return {
         **engine.questions(settings),
         **repository.QUESTIONS,
+        "toolkit.key": question(KEY, repository.KEYRING, rpm.KEY),
         **rpm.QUESTIONS,
         **record.questions(settings),
         **cdi.QUESTIONS,
@@ -119,7 +130,7 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
     return Toolkit(
         engine=known,
         trusts=answers["toolkit.trust"].ok,
-        fingerprints=key.fingerprints(base64.b64decode(keyring)) if answers["toolkit.key"].ok else (),
+        fingerprints=key.fingerprints(key.dearmor(base64.b64decode(keyring))) if answers["toolkit.key"].ok else (),
         key_mode=mode,
         source=answers["toolkit.source" if manager == "apt" else "toolkit.rpm-source"].file(),
         others=repository.read_others(answers),
@@ -142,6 +153,11 @@ def skip(settings: Settings, toolkit: Toolkit) -> str | None:
     if settings.gpu.use == "required":
         raise Refused("gpu.use is required, but no NVIDIA driver answers here. Install the driver, then try again.")
     return "no NVIDIA driver here"
+
+
+def remember(settings: Settings, toolkit: Toolkit) -> list[Action]:
+    """Make the record, where there is none yet."""
+    return record.remember(settings, toolkit.record, toolkit.paths, PACKAGES)
 
 
 def _info(answer: Answer) -> Mapping[str, Any]:

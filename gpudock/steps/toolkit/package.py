@@ -9,7 +9,7 @@ from gpudock.settings import Settings
 from gpudock.steps import apt
 from gpudock.steps.toolkit import containers, record, repository, rpm
 from gpudock.steps.toolkit.cdi import numbers
-from gpudock.steps.toolkit.facts import PACKAGES, Toolkit
+from gpudock.steps.toolkit.facts import PACKAGES, Toolkit, remember
 from gpudock.steps.toolkit.platform import need_supported
 
 # The newest of the channel, whatever other repositories and apt preferences offer; and what will come along with it is
@@ -41,7 +41,7 @@ def plan(settings: Settings, toolkit: Toolkit) -> list[Action]:
     if toolkit.source is None:
         raise Blocked("toolkit.repo", "NVIDIA's repository is not set up.")
     return [
-        *record.remember(settings, toolkit.record, toolkit.daemon.path),
+        *remember(settings, toolkit),
         *containers.note(settings, toolkit),
         *install(settings, toolkit, "install the NVIDIA Container Toolkit"),
         *hold(settings, toolkit),
@@ -51,7 +51,7 @@ def plan(settings: Settings, toolkit: Toolkit) -> list[Action]:
 def install(settings: Settings, toolkit: Toolkit, why: str) -> list[Action]:
     """Fetch the repository's lists and install the version that the settings name, or the newest."""
     if toolkit.manager != "apt":
-        return rpm.install(settings, toolkit.manager, why, PACKAGES, settings.toolkit.version)
+        return rpm.install(settings, toolkit.manager, why, PACKAGES, there=bool(toolkit.versions))
     wanted = settings.toolkit.version and debian(settings.toolkit.version)
     channel = repository.channel(settings)
     words = (settings.toolkit.minimum_version, wanted, channel, record.folder(settings), str(settings.apt.lock_timeout))

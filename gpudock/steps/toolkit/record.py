@@ -13,16 +13,17 @@ from gpudock.actions import Action, shell
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps.toolkit.repository import KEYRING, SOURCE
 
 REMEMBER = """umask 077; [ ! -e "$1/before" ] || exit 0
 mkdir -p "$1"; new=$(mktemp -d "$1/before.XXXXXX"); trap 'rm -rf "$new"' EXIT
 keep() { [ ! -e "$2" ] || cat "$2" >"$new/$1"; }
 keep keyring "$2"; keep source "$3"; keep daemon.json "$4"
 [ -d "$(dirname "$4")" ] || : >"$new/no-docker-folder"
+folder=$1; shift 4
 if command -v apt-mark >/dev/null; then apt-mark showhold >"$new/holds"; fi
+if command -v rpm >/dev/null; then rpm -q --qf '%{NAME}\\n' "$@" | grep -v ' ' >"$new/packages" || :; fi
 sync "$new"/* 2>/dev/null || :
-mv -T "$new" "$1/before\""""
+mv -T "$new" "$folder/before\""""
 
 RECORD = """cd "$1" 2>/dev/null || exit 0
 for file in before before/* brought written; do
@@ -70,8 +71,10 @@ def read(answers: Answers) -> Record:
     )
 
 
-def remember(settings: Settings, record: Record, daemon_path: str) -> list[Action]:
-    """Note what is on the host, before the first change to it."""
+def remember(
+    settings: Settings, record: Record, paths: tuple[str, str, str], packages: tuple[str, ...]
+) -> list[Action]:
+    """Note what is on the host, before the first change to it: `paths` are the key, the source and daemon.json."""
     if record.made:
         return []
-    return [shell("note what is here before", REMEMBER, folder(settings), KEYRING, SOURCE, daemon_path)]
+    return [shell("note what is here before", REMEMBER, folder(settings), *paths, *packages)]

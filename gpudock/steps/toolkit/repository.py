@@ -25,7 +25,6 @@ TRUSTED = "[ -e /etc/ssl/certs/ca-certificates.crt ]"
 
 QUESTIONS: Questions = {
     "toolkit.trust": question(TRUSTED),
-    "toolkit.key": question('stat -c %a "$1" && base64 -w0 "$1"', KEYRING),
     "toolkit.source": file(SOURCE),
     "toolkit.others": question(ENTRIES, OURS),
 }

@@ -61,18 +61,25 @@ def experimental(text: str | None) -> bool:
     return bool(re.search(r"^\[[^\]]*experimental\](?:\n(?!\[).*)*\nenabled=1$", text or "", re.MULTILINE))
 
 
-def install(settings: Settings, name: str, why: str, packages: tuple[str, ...], version: str) -> list[Action]:
-    """Install the four packages at one version, or the newest.
+def install(settings: Settings, name: str, why: str, packages: tuple[str, ...], *, there: bool) -> list[Action]:
+    """Install the four packages at the version of the settings, or the newest; `there` tells that some are here.
 
-    With a version, dnf's `install` goes up or down to it (https://dnf.readthedocs.io, "Install Command").
+    With a version, dnf's `install` goes up or down to it (https://dnf.readthedocs.io, "Install Command"); without one
+    it leaves what is there, so that `upgrade` has to follow. zypper's `install` upgrades by itself.
     """
+    version = settings.toolkit.version
     pinned = tuple(f"{package}-{version}" if version else package for package in packages)
     environment = apt.environment(settings)
     if name == "zypper":
         pinned = tuple(f"{package}={version}" if version else package for package in packages)
         argv = ("zypper", "--non-interactive", "--gpg-auto-import-keys", "install", "--oldpackage", *pinned)
         return [Run(why, argv, environment=environment)]
-    return [Run(why, (name, "-y", "install", "--allowerasing", *pinned), environment=environment)]
+    actions: list[Action] = [Run(why, (name, "-y", "install", "--allowerasing", *pinned), environment=environment)]
+    if there and not version:
+        actions.append(
+            Run("bring it to the newest version", (name, "-y", "upgrade", *packages), environment=environment)
+        )
+    return actions
 
 
 def remove(name: str, packages: tuple[str, ...]) -> Action:

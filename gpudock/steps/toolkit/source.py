@@ -6,8 +6,8 @@ from gpudock.actions import Action, Write
 from gpudock.converge import Blocked
 from gpudock.settings import Settings
 from gpudock.steps import apt
-from gpudock.steps.toolkit import record, repository, rpm
-from gpudock.steps.toolkit.facts import Toolkit
+from gpudock.steps.toolkit import repository, rpm
+from gpudock.steps.toolkit.facts import Toolkit, remember
 from gpudock.steps.toolkit.key import FetchKey
 from gpudock.steps.toolkit.platform import need_supported
 
@@ -25,7 +25,7 @@ def plan_repository(settings: Settings, toolkit: Toolkit) -> list[Action]:
     path, text = _source(settings, toolkit, experimental=toolkit.experimental)
     if toolkit.source != text:
         actions.append(Write("add NVIDIA's repository", path, text, toolkit.source))
-    return [*record.remember(settings, toolkit.record, toolkit.daemon.path), *actions] if actions else []
+    return [*remember(settings, toolkit), *actions] if actions else []
 
 
 def plan_channel(settings: Settings, toolkit: Toolkit) -> list[Action]:

@@ -10,7 +10,6 @@ from gpudock.steps import apt
 from gpudock.steps.toolkit import daemon, record, repository, rpm
 from gpudock.steps.toolkit.change import Replace, decode
 from gpudock.steps.toolkit.facts import PACKAGES, Toolkit
-from gpudock.steps.toolkit.repository import KEYRING, SOURCE
 
 # Of what came along, only that goes which nothing else has come to need meanwhile: removing must not spread.
 REMOVE = """brought=" $* "; spreads() {
@@ -47,16 +46,15 @@ def plan(settings: Settings, toolkit: Toolkit) -> list[Action]:
 
 
 def former_daemon(toolkit: Toolkit) -> str | None:
-    """daemon.json as it goes back: byte for byte where it is as gpudock left it, else without what gpudock put in."""
+    """daemon.json without what gpudock put in: byte for byte as it was, where nobody else has changed a key since."""
     before, now = _before(toolkit, "daemon.json"), toolkit.daemon
-    if now.text is None or now.digest == toolkit.record.written:
-        return before
-    former = daemon.parse(before, now.path)
-    current = daemon.parse(now.text, now.path)
+    if now.text is None:
+        return None
+    former, current = daemon.parse(before, now.path), daemon.parse(now.text, now.path)
     undone = daemon.undo(current, former)
-    if undone == current:
-        return now.text
-    return daemon.render(undone, now.text) if undone or before is not None else None
+    if undone == former:
+        return before
+    return now.text if undone == current else daemon.render(undone, now.text)
 
 
 def _daemon(settings: Settings, toolkit: Toolkit) -> list[Action]:
@@ -80,10 +78,11 @@ def _daemon(settings: Settings, toolkit: Toolkit) -> list[Action]:
 
 
 def _packages(settings: Settings, toolkit: Toolkit) -> list[Action]:
-    installed = set(toolkit.versions)
-    ours = tuple(name for name in PACKAGES if name in toolkit.record.brought and name in installed)
     if toolkit.manager != "apt":
-        return [rpm.remove(toolkit.manager, tuple(toolkit.versions))] if toolkit.versions else []
+        theirs = toolkit.record.before.get("packages", b"").decode().split()
+        came = tuple(name for name in toolkit.versions if name not in theirs)
+        return [rpm.remove(toolkit.manager, came)] if came else []
+    ours = tuple(name for name in PACKAGES if name in toolkit.record.brought and name in toolkit.versions)
     actions: list[Action] = []
     if ours:
         rest = tuple(name for name in toolkit.record.brought if name not in PACKAGES)
@@ -98,15 +97,15 @@ def _packages(settings: Settings, toolkit: Toolkit) -> list[Action]:
 def _files(toolkit: Toolkit, folder: str) -> list[Action]:
     source = _before(toolkit, "source")
     actions: list[Action] = []
-    path = SOURCE if toolkit.manager == "apt" else rpm.source(toolkit.manager)
+    key, path, _ = toolkit.paths
     if source is not None and source != toolkit.source:
         actions.append(Write("bring the former entry for NVIDIA's repository back", path, source, toolkit.source))
     elif source is None and toolkit.source is not None:
         actions.append(remove("remove NVIDIA's repository", path))
     if "keyring" in toolkit.record.before:
-        actions.append(shell("bring the former key back", BRING_BACK, f"{folder}/before/keyring", KEYRING))
+        actions.append(shell("bring the former key back", BRING_BACK, f"{folder}/before/keyring", key))
     elif toolkit.fingerprints:
-        actions.append(remove("remove NVIDIA's key", KEYRING))
+        actions.append(remove("remove NVIDIA's key", key))
     return actions
 
 

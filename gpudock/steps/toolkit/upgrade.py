@@ -59,7 +59,7 @@ def plan(settings: Settings, offer: Offer) -> list[Action]:
     if toolkit.manager == "apt" and toolkit.version == wanted and len(set(toolkit.versions.values())) == 1:
         return []
     return [
-        *record.remember(settings, toolkit.record, toolkit.daemon.path),
+        *facts.remember(settings, toolkit),
         *containers.note(settings, toolkit),
         *package.install(settings, toolkit, f"bring the toolkit from {toolkit.version or 'none'} to {wanted}"),
     ]
