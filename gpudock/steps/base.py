@@ -81,7 +81,8 @@ def fetch(settings: Settings, engine: Engine, context: str, *, bootstrap: bool) 
             apt.update(settings, "fetch the package lists"),
             apt.install(settings, "install mmdebstrap, which makes a base where no registry answers", "mmdebstrap"),
         ]
-    options = ["--mirror", settings.mirrors.apt] if settings.mirrors.apt else []
+    mirror = settings.mirrors.apt
+    options = ["--mirror", "-"] if mirror else []  # its address comes on standard input, as it may hold a password
     argv = (mode, image, release(settings), name, engine.client, context, *options)
-    make = Run(f"get the base image {name}", ("sh", "-ec", BASE, "sh", *argv), environment=apt.environment(settings))
-    return [*actions, make]
+    script, data = ("sh", "-ec", BASE, "sh", *argv), f"{mirror}\n".encode()
+    return [*actions, Run(f"get the base image {name}", script, data, apt.environment(settings))]

@@ -100,7 +100,10 @@ def test_the_image_is_built_only_when_its_inputs_change(settle: Settle) -> None:
 
 def test_no_secret_of_the_build_stands_in_an_argument(settle: Settle) -> None:
     """Addresses with passwords go by files and environment, never by argv."""
-    wanted = settle("mirrors.pypi=https://me:geheim@pypi", "network.https_proxy=http://me:geheim@proxy")
+    wanted = settle(
+        "mirrors.pypi=https://me:geheim@pypi", "mirrors.apt=https://me:geheim@apt",
+        "network.https_proxy=http://me:geheim@proxy",
+    )  # fmt: skip
     for action in image.plan(wanted, IMAGE):
         assert "geheim" not in str(action.describe())
 
