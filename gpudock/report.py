@@ -112,7 +112,7 @@ class Report:
         self.logs.close()
         if not self.outcomes and not self.left_out:
             return
-        if self.hosts > 1:
+        if self.hosts > 1 and (self.left_out or any(outcome.status != "failed" for outcome in self.outcomes)):
             self.write(columns(self.table(codes)))
         count = Counter(outcome.status for outcome in self.outcomes)
         parts = [f"{count[status]} {status}" for status in STATUSES if count[status]]

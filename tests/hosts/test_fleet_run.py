@@ -123,17 +123,9 @@ def test_a_terminal_shows_a_row_a_host_and_then_one_line(three: Fleet) -> None:
     """While it runs each host has a row with its action; at the end a line, a failure its reason, and a table."""
     for name, slow in (("gpu01", "1"), ("gpu02", "2"), ("gpu03", "no number")):
         three.hosts[name].write("/etc/slow", slow)
-    ours, theirs = pty.openpty()
-    argv = [str(Path(sys.executable).with_name("fab")), "--search-root", str(PROJECT), "-S", str(three.config)]
-    environ = {**os.environ, "COLUMNS": "150", "LINES": "30", "TERM": "xterm", "NO_COLOR": "1"}
-    with subprocess.Popen(
-        [*argv, "-H", "gpu[01-03]", "mark.make"], cwd=ROOT, env=environ, stdout=theirs, stderr=theirs, stdin=theirs
-    ) as running:
-        os.close(theirs)
-        shown = "".join(_read(ours))
-    os.close(ours)
+    code, shown = on_a_terminal(three, "mark.make")
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
-    assert running.returncode == 1
+    assert code == 1
     assert re.search(r"● gpu01 mark.make: make the \w+ mark … \ds +making", text)
     assert "gpu01: 1 changed (" in text
     assert "gpu03: 1 failed (" in text
@@ -142,6 +134,34 @@ def test_a_terminal_shows_a_row_a_host_and_then_one_line(three: Fleet) -> None:
     assert "host   changed  ok  skipped  time" in text
     assert shown.rstrip().endswith("s)")
     assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h")  # the cursor is back
+
+
+def test_the_sudo_password_is_asked_once_for_all_hosts(three: Fleet) -> None:
+    """Three hosts want it: one prompt, one answer, which is shown nowhere."""
+    three.connect_as("ask")
+    code, shown = on_a_terminal(three, "mark.make", answer="test-sudo-password")
+    assert (code, shown.count("sudo password (asked by "), "test-sudo-password" in shown) == (0, 1, False)
+    assert three.marks() == dict.fromkeys(three.hosts, BOTH)
+
+
+def on_a_terminal(three: Fleet, *words: str, answer: str = "") -> tuple[int, str]:
+    """Run fab on a terminal, give `answer` to the first prompt; its exit code and all that it showed."""
+    ours, theirs = pty.openpty()
+    argv = [str(Path(sys.executable).with_name("fab")), "--search-root", str(PROJECT), "-S", str(three.config)]
+    environ = {**os.environ, "COLUMNS": "150", "LINES": "30", "TERM": "xterm", "NO_COLOR": "1"}
+    shown = ""
+    with subprocess.Popen(
+        [*argv, "-H", "gpu[01-03]", *words], cwd=ROOT, env=environ, stdout=theirs, stderr=theirs, stdin=theirs,
+        start_new_session=True,
+    ) as running:  # fmt: skip
+        os.close(theirs)
+        for piece in _read(ours):
+            shown += piece
+            if answer and "password" in shown:
+                os.write(ours, f"{answer}\n".encode())
+                answer = ""
+    os.close(ours)
+    return running.returncode, shown
 
 
 def _read(terminal: int) -> Iterator[str]:
