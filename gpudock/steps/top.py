@@ -8,7 +8,7 @@ from threading import Event, Lock
 from typing import Any
 
 from gpudock.command import Command, Job
-from gpudock.errors import GpudockError, Unreachable
+from gpudock.errors import GpudockError, Unreachable, UsageError
 from gpudock.options import whole_number
 from gpudock.questions import ask
 from gpudock.report import Report, columns
@@ -34,23 +34,28 @@ class TopCommand(Command):
     def perform(self, job: Job, **own: Any) -> None:
         """Look at one host, again and again until Ctrl-C where there is a terminal."""
         interval = whole_number("--interval", own["interval"], least=1)
-        if own["once"] or job.options.json or not sys.stdout.isatty():
-            found = look(job)
-            job.say(
-                "\n\n".join(columns(part) for part in usage.tables(found)) or "no GPU, no container", **found.public()
-            )
+        if not own["once"] and not job.options.json and sys.stdout.isatty():
+            self._watch(job, interval)
             return
+        found = look(job)
+        text = "\n\n".join(columns(part) for part in usage.tables(found))
+        job.say(text or "no GPU, no container", **found.public())
+
+    def _watch(self, job: Job, interval: int) -> None:
+        """Look until Ctrl-C; a host that is gone keeps its place on the screen, with the reason."""
+        most = job.settings.fleet.parallel
+        if job.report.hosts > most:
+            raise UsageError(f"top asks at most {most} hosts all the time (fleet.parallel): name fewer, or use --once.")
         self.stop = job.stop
         self._show(job.report)
         while not job.stop.is_set():
             try:
                 self.looks[job.host.name] = look(job)
-            except Unreachable as error:
-                self.looks[job.host.name] = str(error)
-                job.stop.wait()
-                raise
             except GpudockError as error:
                 self.looks[job.host.name] = str(error)
+                if isinstance(error, Unreachable):
+                    job.stop.wait()
+                    raise
             job.stop.wait(interval)
 
     def conclude(self, report: Report, hosts: Sequence[str], *, json: bool) -> None:

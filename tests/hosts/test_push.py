@@ -124,6 +124,40 @@ def test_an_image_of_other_inputs_is_refused(built: TestHost, first: TestHost, f
     assert (identity(first), left_over(built)) == (before, "")
 
 
+def test_an_sshd_that_forbids_forwarding_is_named(
+    built: TestHost, first: TestHost, second: TestHost, fab: Fab, settle: Settle
+) -> None:
+    """One host's sshd lets nothing lead back: its error says what to allow, the other host is served."""
+    build(built, settle, {"base": 0, "packages": 0, "forbidden": 1_000}, "image.environment=forbidden")
+    first.sh("echo 'AllowTcpForwarding no' >/etc/ssh/sshd_config.d/00-test.conf; systemctl reload ssh")
+    done = fab(targets(built, first, second), "image.push", "--from", "gpu00", "--set", "image.environment=forbidden")
+    first.sh("rm /etc/ssh/sshd_config.d/00-test.conf; systemctl reload ssh")
+    assert done.code == 1
+    assert "AllowTcpForwarding yes" in done.err
+    assert (identity(first) == identity(built), identity(second) == identity(built)) == (False, True)
+
+
+def test_without_the_registrys_package_it_says_what_to_install(built: TestHost, first: TestHost, fab: Fab) -> None:
+    """No such program, and apt has none either: the error names the package and the machine it belongs on."""
+    built.sh("mv /etc/apt/sources.list /etc/apt/aside; mv /var/lib/gpudock/registry/program /tmp/program")
+    built.sh("mv /var/lib/apt/lists /var/lib/apt/aside")
+    try:
+        done = fab(
+            {"gpu01": (first, "ops"), "gpu00": (built, "ops")},
+            "image.push",
+            "--from",
+            "gpu00",
+            "--set",
+            "image.environment=forbidden",
+        )
+    finally:
+        built.sh("mv /etc/apt/aside /etc/apt/sources.list; mv /tmp/program /var/lib/gpudock/registry/program")
+        built.sh("rm -rf /var/lib/apt/lists; mv /var/lib/apt/aside /var/lib/apt/lists")
+    assert done.code == 1
+    assert "Put the distribution's package docker-registry on gpu00" in done.err
+    assert left_over(built) == ""
+
+
 def test_a_push_that_broke_off_goes_on_where_it_was(
     built: TestHost, first: TestHost, second: TestHost, fab: Fab, settle: Settle
 ) -> None:
