@@ -99,9 +99,9 @@ def prepared(folder: Path) -> Iterator[list[str]]:
             for index, port in enumerate(PORTS, 1)
         ]
         (folder / "config").write_text("\n".join(blocks))
+        login = f"ansible_user=root ansible_private_key_file={key}"
         inventory = [
-            f"gpu{index:02} ansible_host={address} ansible_port={port} ansible_user=root\n"
-            for index, port in enumerate(PORTS, 1)
+            f"gpu{index:02} ansible_host={address} ansible_port={port} {login}\n" for index, port in enumerate(PORTS, 1)
         ]
         (folder / "all.ini").write_text("".join(inventory))
         overrides = [*OURS, *repository.overrides]

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterable
+from threading import Thread
 from typing import Any, Protocol
 
 import invoke
@@ -118,7 +119,8 @@ def open_socket(context: invoke.Context, command: str) -> socket.socket:
     ours, theirs = socket.socketpair()
     argv = ["/bin/sh", "-c", command]
     with os.fdopen(theirs.detach(), "r+b", buffering=0) as stream:
-        subprocess.Popen(argv, stdin=stream, stdout=stream, stderr=subprocess.DEVNULL, start_new_session=True)
+        running = subprocess.Popen(argv, stdin=stream, stdout=stream, stderr=subprocess.DEVNULL, start_new_session=True)
+    Thread(target=running.wait, daemon=True).start()  # so that it is no zombie for the rest of our run
     return ours
 
 

@@ -44,6 +44,7 @@ class Connector:
         """Give a new connection the time limits, the login password where one is set, and the shared bastion."""
         if password := secret("GPUDOCK_LOGIN_PASSWORD"):
             connection.connect_kwargs.setdefault("password", password)
+        connection.connect_timeout = connection.connect_timeout or self.settings.connect_timeout
         for limit in ("banner_timeout", "auth_timeout"):
             connection.connect_kwargs.setdefault(limit, self.settings.connect_timeout)
         if isinstance(connection.gateway, fabric.Connection):

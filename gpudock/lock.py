@@ -17,9 +17,9 @@ from threading import Event, Thread
 from typing import Any
 
 from gpudock.actions import Action
-from gpudock.credentials import hide
 from gpudock.errors import CannotTell, Locked
 from gpudock.host import Host
+from gpudock.redaction import clean
 from gpudock.settings import HostFolder
 
 BEAT = 20.0  # seconds between two signs of life of a holder
@@ -110,7 +110,7 @@ def entry(step: str, action: Action, result: str) -> dict[str, str]:
     """An action as the audit log has it: why, what was run or which file was written, the result; no secrets."""
     told = action.describe()
     what = " ".join(told["argv"]) if "argv" in told else str(told.get("path", ""))
-    return {"step": step, "why": hide(action.why), "action": hide(what)[:300], "result": result}
+    return {"step": step, "why": clean(action.why), "action": clean(what)[:300], "result": result}
 
 
 def operator() -> str:

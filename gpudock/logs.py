@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from gpudock.credentials import hide
+from gpudock.redaction import clean
 
 KEEP = 50  # runs; the oldest go
 
@@ -26,7 +26,7 @@ class Logs:
             self._files[host] = self._open(host)
         if file := self._files[host]:
             now = time.strftime("%H:%M:%S")
-            file.write("".join(f"{now} {line}\n" for line in hide(text).splitlines()))
+            file.write("".join(f"{now} {line}\n" for line in clean(text).splitlines()))
             file.flush()
 
     def path(self, host: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from gpudock.actions import Action
 from gpudock.converge import Outcome, Status
 from gpudock.credentials import without_passwords
-from gpudock.errors import Unreachable
+from gpudock.errors import TaskFailed, Unreachable
 from gpudock.logs import Logs
 
 NEWS_EVERY = 10.0  # seconds between two lines about an action that is still running
@@ -160,8 +160,8 @@ class Report:
         return f"failed: {', '.join(failed)}" if failed else "" if code == 0 else f"ended with code {code}"
 
     def _where(self, outcome: Outcome) -> str:
-        """Where the whole output is, if a tool printed any."""
-        path = self.logs.path(outcome.host) if outcome.actions else ""
+        """Where the whole output is, if a tool printed any, and the traceback of what a user's own task raised."""
+        path = self.logs.path(outcome.host) if outcome.actions or isinstance(outcome.error, TaskFailed) else ""
         return f"\n  All it printed is in {path}." if path else ""
 
     def _planned(self, name: str, outcome: Outcome) -> None:

@@ -40,7 +40,7 @@ def test_secrets_are_taken_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     text = Path(written.path("gpu01")).read_text()
     assert "correct horse" not in text
     assert "geheim" not in text
-    assert "https://me:•••@mirror/simple" in text
+    assert "https://•••@mirror/simple" in text
     assert written.folder
     assert written.folder.stat().st_mode & 0o077 == 0
 
