@@ -34,6 +34,12 @@ ENGINE_LOG = 'journalctl -q -o short-iso -n "$1" -u docker.service 2>/dev/null |
 CONTAINER_LOG = 'docker logs --tail "$1" "$2" 2>&1'
 AUDIT = 'tail -n 100 "$1" 2>/dev/null; :'
 
+# Variables that gpudock sets itself; others may hold anything.
+PLAIN = (
+    *("GPUDOCK_USER", "GPUDOCK_UID", "GPUDOCK_GID", "SSH_PORT", "SSH_PASSWORDS", "JUPYTER_PORT", "JUPYTER_DIRECTORY"),
+    *("TZ", "LANG", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"),
+)
+
 # Asked only to be taken out of everything else.
 SECRETS = """cd "$1" 2>/dev/null || exit 0
 cat jupyter/password jupyter/token ssh/password 2>/dev/null
@@ -153,7 +159,8 @@ def _compose(text: str) -> str:
     try:
         document = yaml.safe_load(text) or {}
         for service in document.get("services", {}).values():
-            service["environment"] = dict.fromkeys(service.get("environment") or {}, HIDDEN)
+            given = service.get("environment") or {}
+            service["environment"] = {key: value if key in PLAIN else HIDDEN for key, value in given.items()}
     except (yaml.YAMLError, AttributeError, TypeError):
         return "(not a compose file that can be read)\n"
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)

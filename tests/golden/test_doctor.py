@@ -75,6 +75,8 @@ def test_a_well_host_gets_silence(settle: Settle) -> None:
     assert len(seen.fine) == len(rules.RULES) == len({rule.id for rule in rules.RULES})
 
 
+OLD_ENGINE = json.dumps({"ServerVersion": "26.1.5+dfsg1"})
+DOCKER_IO = "docker.io 26.1.5+dfsg1-9 installed\n"
 GONE: dict[str, Any] = {"gpu__smi": (9, NO_DRIVER), "driver__loaded": (1, ""), "gpu__cuda": (127, "")}
 FOUND: list[tuple[str, dict[str, Any], str]] = [
     ("driver-missing", {**GONE, "gpu__pci": "0000:01:00.0 0x030000 \n"}, "1 NVIDIA GPU on the PCI bus (0000:01:00.0)"),
@@ -108,6 +110,12 @@ FOUND: list[tuple[str, dict[str, Any], str]] = [
     ("inotify-low", {"doctor__limits": "max_user_instances 16\nmax_user_watches 8192\n"}, "max_user_watches is 8192"),
     ("docker-desktop", {"docker__info": json.dumps({**json.loads(INFO), "OperatingSystem": "Docker Desktop"})}, "virtual machine"),
     ("docker-cve", {"docker__info": json.dumps({"ServerVersion": "28.5.1"})}, "Docker 28.5.1 is older than 29.7.0"),
+    (
+        "docker-cve",
+        {"docker__info": OLD_ENGINE, "doctor__packages": DOCKER_IO, "doctor__candidates": "docker.io 26.1.5+dfsg1-9 26.1.5+dfsg1-9+deb13u2\n"},
+        "and the distribution has docker.io 26.1.5+dfsg1-9+deb13u2",
+    ),
+    ("docker-cve", {"docker__info": OLD_ENGINE, "doctor__packages": "moby-engine 26.1.5-1 installed\n"}, "which may have mended it"),
     ("runc-cve", {"doctor__runc": "runc version 1.2.5\n"}, "runc 1.2.5 is older than 1.2.8"),
     ("apt-key", {"apt__keys": "/usr/share/keyrings/n.gpg 600 1234 key\n"}, "apt's own user cannot read it"),
     ("apt-key", {"apt__keys": "/usr/share/keyrings/n.gpg missing\n"}, "is missing"),
@@ -152,6 +160,15 @@ def test_what_looks_alike_and_is_well_is_silent(settle: Settle, rule: str, chang
         ("cuda-dead", {"gpu__cuda": (124, "")}, "did not return"),
         ("gpu-xid", {"gpu__kernel_log": (1, "")}, "cannot be read"),
         ("docker-cve", {"docker__info": (1, '{"ServerErrors": ["no"]}')}, "Docker does not answer"),
+        (
+            "docker-cve",
+            {
+                "docker__info": OLD_ENGINE,
+                "doctor__packages": DOCKER_IO,
+                "doctor__candidates": "docker.io 26.1.5+dfsg1-9 26.1.5+dfsg1-9\n",
+            },
+            "the newest it has",
+        ),
         ("selinux", {"doctor__selinux": (127, "Enforcing\n")}, "getsebool"),
     ],
 )

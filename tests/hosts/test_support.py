@@ -74,7 +74,7 @@ def test_the_bundle_tells_much_and_betrays_nothing(hosts: Hosts, fab: Fab, tmp_p
     assert "Server:" in files["versions.txt"]
     assert "stack.environment.HF_NAME = •••" in files["settings.txt"]
     assert "https_proxy = http://•••@127.0.0.1:9" in files["settings.txt"]
-    assert "MODEL_NAME: •••" in files["compose.yml"]
+    assert "MODEL_NAME: •••\n      TZ: Etc/UTC" in files["compose.yml"]
     found = json.loads(files["doctor.json"])
     assert "proxy" in {item["id"] for item in found["findings"]} | {item["id"] for item in found["unknown"]}
 

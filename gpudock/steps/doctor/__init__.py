@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpudock.actions import Action
 from gpudock.command import Job, command
-from gpudock.converge import Step
+from gpudock.converge import Outcome, Step
 from gpudock.errors import ProblemsFound, Refused
 from gpudock.questions import Answers, Questions, ask
 from gpudock.settings import Settings
@@ -35,13 +35,14 @@ def DOCTOR(job: Job, fix: bool = False, rule: str = "") -> None:  # noqa: N802  
     chosen = (rules.rule(rule),) if rule else rules.RULES
     seen, answers = look(job, chosen)
     explained = f"{show.explanation(chosen[0], job.program)}\n\n" if rule else ""
-    job.say(explained + show.text(seen, job.program), **show.facts(seen, job.program))
-    if fix:
-        if not _mended(job, seen, answers):
+    apart = "\n" if job.report.hosts > 1 else ""
+    job.say(explained + show.text(seen, job.program) + apart, **show.facts(seen, job.program))
+    if fix and (outcomes := _mend(job, seen, answers)):
+        if any(outcome.error for outcome in outcomes):
             return
         if not job.options.dry_run:
             seen, answers = look(job, chosen)
-            job.say("after the fixes:\n\n" + show.text(seen, job.program), **show.facts(seen, job.program))
+            job.say("after the fixes:\n\n" + show.text(seen, job.program) + apart, **show.facts(seen, job.program))
     if seen.errors:
         count = f"{len(seen.errors)} thing{'s' * (len(seen.errors) > 1)}"
         raise ProblemsFound(f"{count} must be fixed: {show.ids(seen.errors)}. The commands are above.")
@@ -67,15 +68,14 @@ def mending(rule: Rule) -> Step[Any]:
     return Step(f"doctor.{rule.id}", rule.good, lambda settings: _questions(settings, [rule]), read, plan)
 
 
-def _mended(job: Job, seen: Examination, answers: Answers) -> bool:
-    """Show the safe fixes, then run them, one failing without holding the others up; whether none failed."""
+def _mend(job: Job, seen: Examination, answers: Answers) -> Sequence[Outcome]:
+    """Show the safe fixes, then run them, one failing without holding the others up."""
     plans = [(finding.rule, _plan(finding.rule, job.settings, answers)) for finding in seen.findings]
     safe = [(rule, plan) for rule, plan in plans if plan]
     lines = [f"  {rule.id}: {action.why}" for rule, plan in safe for action in plan]
     job.say("\n".join(["safe to fix now:", *lines]) if lines else "nothing here can be fixed safely by itself",
             fixing=[rule.id for rule, _ in safe])  # fmt: skip
-    outcomes = [outcome for rule, _ in safe for outcome in job.converge(mending(rule))]
-    return all(outcome.error is None for outcome in outcomes)
+    return [outcome for rule, _ in safe for outcome in job.converge(mending(rule))]
 
 
 def _plan(rule: Rule, settings: Settings, answers: Answers) -> Sequence[Action]:

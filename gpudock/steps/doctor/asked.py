@@ -80,6 +80,7 @@ def _engine(settings: Settings) -> Questions:
 def _packages() -> Questions:
     return {
         "doctor.packages": question(scripts.PACKAGES, *PACKAGES),
+        "doctor.candidates": question(scripts.CANDIDATES, "docker.io", "moby-engine", "runc"),
         "doctor.holds": question(scripts.HOLDS),
         "toolkit.others": repository.QUESTIONS["toolkit.others"],
         "apt.entries": question(scripts.APT_ENTRIES),

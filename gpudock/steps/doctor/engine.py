@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gpudock.errors import Refused
+from gpudock.errors import CannotTell, Refused
 from gpudock.questions import Answers
 from gpudock.settings import Settings
 from gpudock.steps.doctor import known
@@ -110,15 +110,18 @@ def _runc_cve(settings: Settings, answers: Answers) -> Seen | None:
 
 
 def _by_distribution(answers: Answers, text: str, names: tuple[str, ...]) -> Seen:
-    """A distribution mends old versions in place, so that the number alone proves nothing: then it is a note."""
-    package = next(((key, value) for key, value in known.packages(answers).items() if key in names), None)
+    """A distribution mends old versions in place, so that of its package only its being behind can be told."""
+    package = next((name for name in known.packages(answers) if name in names), "")
     if not package:
         return Seen(text)
-    return Seen(
-        f"{text}; {package[0]} {package[1]} is the distribution's, which may have mended it",
-        f"apt-get update && apt-get install --only-upgrade {package[0]}",
-        "note",
-    )
+    rows = [line.split() for line in answers["doctor.candidates"].out.splitlines()]
+    newer = [row[2] for row in rows if len(row) == 3 and row[0] == package and row[1] != row[2]]
+    if newer:
+        fix = f"apt-get install --only-upgrade {package}"
+        return Seen(f"{text}, and the distribution has {package} {newer[0]}", fix)
+    if any(row[0] == package for row in rows):
+        raise CannotTell("the distribution mends its own packages, and these are the newest it has")
+    return Seen(f"{text}; {package} is the distribution's, which may have mended it", severity="note")
 
 
 def daemon_json(answers: Answers) -> dict[str, Any]:
@@ -186,13 +189,13 @@ RULES = (
         "Before 29.7.0 a container can have `docker cp` write to the host (CVE-2026-17106).",
         "apt-get update && apt-get install --only-upgrade docker-ce docker-ce-cli containerd.io",
         "https://www.cve.org/CVERecord?id=CVE-2026-17106",
-        (*NEEDS_DOCKER, "doctor.packages"), _engine_cve,
+        (*NEEDS_DOCKER, "doctor.packages", "doctor.candidates"), _engine_cve,
     ),
     Rule(
         "runc-cve", "warning", "runc has no known way out of a container",
         "CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881 let an image write to the host's /proc.",
         "apt-get update && apt-get install --only-upgrade containerd.io",
         "https://github.com/opencontainers/runc/security/advisories/GHSA-9493-h29p-rfm2",
-        (*NEEDS_DOCKER, "doctor.packages", "doctor.runc"), _runc_cve,
+        (*NEEDS_DOCKER, "doctor.packages", "doctor.candidates", "doctor.runc"), _runc_cve,
     ),
 )  # fmt: skip

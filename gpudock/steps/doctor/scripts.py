@@ -58,6 +58,10 @@ PACKAGES = """if command -v dpkg-query >/dev/null; then
   dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n' "$@" 2>/dev/null
 else rpm -q --qf '%{NAME} %{VERSION}-%{RELEASE} installed\\n' "$@" 2>/dev/null | grep ' installed$'; fi; :"""
 
+# name, installed version, the newest one of the package lists
+CANDIDATES = """apt-cache policy "$@" 2>/dev/null | awk '/^[a-z]/ { name = $1; sub(":", "", name) }
+  /Installed:/ { have = $2 } /Candidate:/ { print name, have, $2 }'"""
+
 HOLDS = """if command -v dpkg >/dev/null; then dpkg --get-selections | awk '$2 == "hold" { print $1 }'
 else cat /etc/dnf/plugins/versionlock.list /etc/yum/pluginconf.d/versionlock.list 2>/dev/null; fi; :"""
 
