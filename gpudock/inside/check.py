@@ -124,24 +124,30 @@ def services() -> list[Row]:
         until = time.monotonic() + 30
         while not os.path.isdir("/run/service/ssh/supervise") and time.monotonic() < until:
             time.sleep(0.2)
-        rows: list[Row] = []
+        rows = sshd()
+        if rows[0][1] == "wrong":  # it would only be waited for in vain
+            os.remove("/etc/gpudock/services/ssh")
         said = run("gpudock-service", "apply")[1]
-        for name in ("ssh", "jupyter"):
-            up = f"{name} answers" in said
-            state = run("sv", "status", f"/run/service/{name}")[1].split(";")[0]
-            rows.append(("services", "ok" if up else "wrong", f"{name}: {state}; {'answers' if up else said}"))
-        return [*rows, *sshd()]
+        return [*rows, *(service(name, said) for name in ("ssh", "jupyter"))]
     finally:
         main_process.terminate()
+
+
+def service(name: str, said: str) -> Row:
+    """Whether a service is up and answers; `said` is what was said when they were started."""
+    state = run("sv", "status", f"/run/service/{name}")[1].split(";")[0].replace("/run/service/", "")
+    if f"{name} answers" in said:
+        return ("services", "ok", f"{state}: answers")
+    return ("services", "wrong", f"{state}: does not answer; {said}")
 
 
 def sshd() -> list[Row]:
     """Whether sshd takes its configuration, and what it makes of it."""
     code, said = run("/usr/sbin/sshd", "-t")
     rows: list[Row] = [("sshd -t", "wrong" if code else "ok", said or "takes its configuration")]
-    effective = dict(line.split(" ", 1) for line in run("/usr/sbin/sshd", "-T")[1].splitlines() if " " in line)
+    effective = dict(line.split(" ", 1) for line in run("/usr/sbin/sshd", "-T")[1].split("; ") if " " in line)
     for key, value in WANTED_OF_SSHD.items():
-        found = effective.get(key, "nothing")
+        found = effective.get(key, "(unset)")
         rows.append(("sshd", "ok" if found.startswith(value) else "wrong", f"{key} {found}"))
     return rows
 
@@ -157,7 +163,7 @@ def tools() -> list[Row]:
     code, lab = run("jupyter", "lab", "--version")
     return [
         ("editors", "ok" if good else "wrong", f"glibc {glibc}{lacks}"),
-        ("JupyterLab", "wrong" if code else "ok", lab.splitlines()[-1] if lab else "does not start"),
+        ("JupyterLab", "wrong" if code else "ok", lab.split("; ")[-1] if lab else "does not start"),
     ]
 
 
@@ -167,7 +173,7 @@ def run(*argv: str) -> tuple[int, str]:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, str(error)
-    return done.returncode, (done.stdout + done.stderr).strip()
+    return done.returncode, "; ".join((done.stdout + done.stderr).split("\n")).strip("; ")
 
 
 def main(names: list[str]) -> None:
