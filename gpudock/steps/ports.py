@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from gpudock.questions import Questions
 from gpudock.questions import shell as question
 
-QUESTIONS: Questions = {
-    "ports.containers": question("docker ps --format '{{.Names}} {{.Ports}}' 2>/dev/null; :"),
-    "ports.listeners": question("ss -Hltnp 2>/dev/null; :"),
-}
+CONTAINERS: Questions = {"ports.containers": question("docker ps --format '{{.Names}} {{.Ports}}' 2>/dev/null; :")}
+QUESTIONS: Questions = {**CONTAINERS, "ports.listeners": question("ss -Hltnp 2>/dev/null; :")}
 
 
 def holder_of(port: int, own: str, others: Sequence[str], listeners: Sequence[str]) -> str:

@@ -57,16 +57,19 @@ def test_the_newest_safe_version_is_installed(gpu_host: TestHost) -> None:
 
 
 def test_a_pin_goes_up_and_down(gpu_host: TestHost, fab: Fab, repository: Repository) -> None:
-    """Another version is installed with its libraries at the same version, older ones too."""
+    """Another version is installed with its libraries at the same version, older ones too, and the hold stays."""
     for version in ("1.19.1", "1.20.0"):
         done = fab(
             {"gpu01": (gpu_host, "ops")},
             "toolkit.package",
             "--set",
             f"toolkit.version={version}",
+            "--set",
+            "toolkit.hold=true",
             *repository.overrides,
         )
         assert done.code == 0, done.err
+        assert gpu_host.sh("apt-mark showhold").count("nvidia") == 4
         assert f"{version}-1" in gpu_host.sh("dpkg-query -W -f '${Version}' libnvidia-container1")
 
 

@@ -12,7 +12,7 @@ from gpudock.errors import CannotTell, Refused
 from gpudock.questions import Answer, Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import engine
+from gpudock.steps import engine, ports
 from gpudock.steps.engine import Engine
 from gpudock.steps.toolkit import cdi, key, record, repository, rpm
 from gpudock.steps.toolkit.change import DaemonFile, decode
@@ -30,9 +30,9 @@ PACKAGES = (
 CONFIGURATION = "/etc/nvidia-container-runtime"
 
 VERSIONS = """if command -v dpkg-query >/dev/null; then
-  dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n' "$@" 2>/dev/null; apt-mark showhold "$@" 2>/dev/null
+  dpkg-query -W -f '${Package} ${Version} ${db:Status-Status} ${db:Status-Want}\\n' "$@" 2>/dev/null
 elif command -v rpm >/dev/null; then
-  rpm -q --qf '%{NAME} %{VERSION}-%{RELEASE} installed\\n' "$@" | grep -v 'not installed'
+  rpm -q --qf '%{NAME} %{VERSION}-%{RELEASE} installed install\\n' "$@" | grep -v 'not installed'
 fi; :"""
 
 KEY = '[ -e "$1" ] || shift; stat -c %a "$1" && base64 -w0 "$1"'
@@ -110,7 +110,7 @@ def questions(settings: Settings) -> Questions:
         **cdi.QUESTIONS,
         "toolkit.versions": question(VERSIONS, *PACKAGES),
         "toolkit.daemon": question(DAEMON, PATH, marker(settings), CONFIGURATION),
-        "toolkit.running": ("docker", "ps", "--format", "{{.Names}}"),
+        **ports.CONTAINERS,
     }
 
 
@@ -134,11 +134,11 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
         key_mode=mode,
         source=answers["toolkit.source" if manager == "apt" else "toolkit.rpm-source"].file(),
         others=repository.read_others(answers),
-        versions={row[0]: row[1] for row in rows if row[2:] == ["installed"]},
-        held=tuple(row[0] for row in rows if len(row) == 1),
+        versions={row[0]: row[1] for row in rows if row[2:3] == ["installed"]},
+        held=tuple(row[0] for row in rows if row[3:] == ["hold"]),
         daemon=_daemon_file(daemon),
         outdated="outdated" in daemon.out.splitlines(),
-        running=tuple(answers["toolkit.running"].out.split()),
+        running=tuple(line.split()[0] for line in answers["ports.containers"].out.splitlines()),
         record=record.read(answers),
         root=str(_info(info).get("DockerRootDir") or ""),
         specification=cdi.read(answers, _info(info)),

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from shlex import quote
+from typing import Any
 
 from gpudock.actions import Action
 from gpudock.errors import ActionFailed, CannotTell
@@ -43,6 +44,10 @@ class FetchKey(Action):
     addresses: tuple[str, ...] = field(repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     armored: bool = False
+
+    def describe(self) -> dict[str, Any]:
+        """The action as data; addresses can hold a password."""
+        return {"why": self.why, "path": self.path}
 
     def apply(self, host: Host, on_line: Line) -> None:
         """Raise ActionFailed where no address serves it, or only another one."""
