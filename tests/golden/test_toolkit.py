@@ -165,6 +165,18 @@ def test_a_hold_is_set_and_released_and_others_holds_stay(settle: Settle) -> Non
     assert package.plan(settle(), replace(INSTALLED, held=PACKAGES, record=Record())) == []
 
 
+def test_a_hold_outlives_a_change_of_version(settle: Settle) -> None:
+    """Apt drops it with the change: set anew afterwards, the owner's too."""
+    old = dict.fromkeys(PACKAGES, "1.18.0-1")
+    for settings, facts, names in [
+        (settle("toolkit.hold=true"), replace(INSTALLED, versions=old, held=PACKAGES), PACKAGES),
+        (settle(), replace(INSTALLED, versions=old, held=PACKAGES[:1], record=Record()), PACKAGES[:1]),
+    ]:  # fmt: skip
+        last = package.plan(settings, facts)[-1]
+        assert isinstance(last, Run)
+        assert last.argv == ("apt-mark", "hold", *names)
+
+
 def test_an_upgrade_goes_to_the_newest_and_no_further(settle: Settle) -> None:
     """Lists first, unless they are fresh; then the channel's newest, and nothing where that is here."""
     offer = upgrade.Offer(INSTALLED, "1.20.0-1", fresh=False)

@@ -44,7 +44,6 @@ def plan(settings: Settings, toolkit: Toolkit) -> list[Action]:
         *remember(settings, toolkit),
         *containers.note(settings, toolkit),
         *install(settings, toolkit, "install the NVIDIA Container Toolkit"),
-        *hold(settings, toolkit),
     ]
 
 
@@ -59,6 +58,7 @@ def install(settings: Settings, toolkit: Toolkit, why: str) -> list[Action]:
         *apt.mend(settings, toolkit.engine.machine),
         apt.update(settings, "fetch NVIDIA's package lists", repository.SOURCE),
         Run(why, ("sh", "-ec", INSTALL, "sh", *words, *PACKAGES), environment=apt.environment(settings)),
+        *_hold_again(settings, toolkit),
     ]
 
 
@@ -71,6 +71,13 @@ def hold(settings: Settings, toolkit: Toolkit) -> list[Action]:
         return [Run("hold the toolkit's packages", ("apt-mark", "hold", *loose))] if loose else []
     ours = tuple(name for name in toolkit.held if name not in toolkit.record.holds) if toolkit.record.made else ()
     return [Run("release the toolkit's packages", ("apt-mark", "unhold", *ours))] if ours else []
+
+
+def _hold_again(settings: Settings, toolkit: Toolkit) -> list[Action]:
+    """Apt drops the hold of a package that it changes: ours is set anew, and its owner's."""
+    owners = tuple(name for name in toolkit.held if not toolkit.record.made or name in toolkit.record.holds)
+    names = PACKAGES if settings.toolkit.hold else owners
+    return [Run("hold the toolkit's packages", ("apt-mark", "hold", *names))] if names else []
 
 
 def satisfied(settings: Settings, toolkit: Toolkit) -> bool:
