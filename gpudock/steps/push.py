@@ -7,7 +7,8 @@ digest, several at a time, unpacked while the next arrive, tried again in the mi
 `docker save` or an OCI layout with `docker load`:
 
 - `save` packs all layers each time: one small layer changed, and 1 GB is written and read to find it out. Engine
-  20.10 (Debian 12) saves and loads no OCI layout, 26.1 (Debian 13) does, and neither saves only some layers.
+  20.10 (Debian 12) writes Docker's own archive; 26.1 (Debian 13) writes an OCI layout, but loads none that has not
+  Docker's manifest.json beside it (both tried), and neither saves only some layers.
 - loopback registries need no TLS and no `insecure-registries`, so daemon.json stays as it is; both engines pull
   from one and push to one.
 - what a pull lacks, to go on after a break in a later run, stages.py adds.
@@ -28,7 +29,6 @@ from gpudock import forward
 from gpudock.actions import Action
 from gpudock.command import Job, command
 from gpudock.converge import Step
-from gpudock.errors import Refused
 from gpudock.host import Completed, Host, Line
 from gpudock.settings import Settings
 from gpudock.steps import engine, image, source
@@ -60,9 +60,7 @@ class Ship(Action):
 
     def apply(self, host: Host, on_line: Line) -> None:
         """Do it; the source is opened once for all hosts that need it."""
-        with source.shared(host.context, self.settings, on_line) as found:
-            if found.inputs != self.wanted:
-                raise _another(host, found, self.settings)
+        with source.shared(host, self.settings, self.wanted, on_line) as found:
             self._pull(host, found, on_line)
 
     def describe(self) -> dict[str, Any]:
@@ -79,15 +77,6 @@ class Ship(Action):
             words = (self.client, str(port), REPOSITORY, name, previous(name), found.digest, *found.stages)
             done = host.do(("sh", "-ec", PULL, "sh", *words), on_line=tell)
         self._check(Completed(done.code, re.sub(r"(?m)^\.\n", "", done.output)))
-
-
-def _another(host: Host, found: Source, settings: Settings) -> Refused:
-    build = "inv image.build" if found.name == "localhost" else f"fab -H {found.name} image.build"
-    return Refused(
-        f"The image {settings.image.name} on {found.name} was not built from what {host.name} is to get: it is older "
-        "than the settings or docker/, or the two differ in settings or in having a GPU. Run "
-        f"`{build}` first, or name another host with image.build_host or --from; nothing was changed."
-    )
 
 
 def plan(settings: Settings, have: Image) -> list[Action]:

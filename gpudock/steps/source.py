@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 
 import invoke
@@ -41,8 +42,6 @@ DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 class Source:
     """An image in an open registry: how to dial it, the image's digest there, its size in bytes, and its stages."""
 
-    name: str
-    inputs: str
     dial: Dial
     digest: str
     size: int
@@ -55,9 +54,16 @@ class _Lent:
 
     lock: Lock = field(default_factory=Lock)
     users: int = 0
+    host: Host | None = None
+    image: Image | None = None
     source: Source | None = None
     error: GpudockError | None = None
     held: ExitStack = field(default_factory=ExitStack)
+
+    def end(self) -> None:
+        """Close it; who comes later opens it anew."""
+        self.host = self.image = self.source = None
+        self.held.close()
 
 
 _lent: dict[tuple[str, str], _Lent] = {}
@@ -65,37 +71,44 @@ _lending = Lock()
 
 
 @contextmanager
-def shared(context: invoke.Context, settings: Settings, on_line: Line) -> Iterator[Source]:
-    """Yield the source that the settings name, opened by the first of those who share it. Raises GpudockError."""
+def shared(host: Host, settings: Settings, wanted: str, on_line: Line) -> Iterator[Source]:
+    """Yield the source that the settings name, for `host`, opened by the first of those who share it.
+
+    `wanted` is the label its image must bear. Raises GpudockError.
+    """
     with _lending:
         lent = _lent.setdefault((settings.image.build_host, settings.image.name), _Lent())
     try:
-        yield _take(lent, context, settings, on_line)
+        yield _take(lent, host, settings, wanted, on_line)
     finally:
         with lent.lock:
             lent.users -= 1
             if not lent.users:
-                lent.source = None
-                lent.held.close()
+                lent.end()
 
 
-def _take(lent: _Lent, context: invoke.Context, settings: Settings, on_line: Line) -> Source:
+def _take(lent: _Lent, host: Host, settings: Settings, wanted: str, on_line: Line) -> Source:
     with lent.lock:
         lent.users += 1
         if lent.error:
             raise lent.error
-        if lent.source is None:
-            try:
-                lent.source = _open(lent.held, context, settings, on_line)
-            except GpudockError as error:
-                lent.error = error
-                raise
+        try:
+            if lent.host is None or lent.image is None:
+                lent.host = _reach(lent.held, host.context, settings.image.build_host)
+                lent.image = _look(lent.host, settings)
+            if lent.image.inputs != wanted:
+                raise _another(host, lent.host, settings)
+            if lent.source is None:
+                lent.source = _open(lent.held, lent.host, lent.image, settings, on_line)
+        except Refused:
+            raise
+        except GpudockError as error:
+            lent.error = error
+            raise
         return lent.source
 
 
-def _open(held: ExitStack, context: invoke.Context, settings: Settings, on_line: Line) -> Source:
-    host = _reach(held, context, settings.image.build_host)
-    own = load(host=settings.image.build_host or None).settings
+def _look(host: Host, settings: Settings) -> Image:
     found = image.read(settings, ask(host, image.questions(settings)))
     engine.need(found.engine)
     if not found.id:
@@ -103,14 +116,27 @@ def _open(held: ExitStack, context: invoke.Context, settings: Settings, on_line:
             f"{host.name} has no image {settings.image.name} to send. Build it there first: {_build(host)}; or name "
             "another host with image.build_host."
         )
+    return found
+
+
+def _another(host: Host, source: Host, settings: Settings) -> Refused:
+    return Refused(
+        f"The image {settings.image.name} on {source.name} was not built from what {host.name} is to get: it is older "
+        "than the settings or docker/, or the two differ in settings or in having a GPU. Run "
+        f"`{_build(source)}` first, or name another host with image.build_host or --from; nothing was changed."
+    )
+
+
+def _open(held: ExitStack, host: Host, found: Image, settings: Settings, on_line: Line) -> Source:
+    own = load(host=settings.image.build_host or None).settings
     port = held.enter_context(Registry(host, own).serving(on_line))
-    dial: Dial = lambda: forward.dial(host.context, port)  # noqa: E731
+    dial = partial(forward.dial, host.context, port)
     digest = _push(host, found, settings, port, on_line)
     try:
         size, stages = Repository(dial, REPOSITORY).publish_stages(digest, settings.image.push_stage * 10**6)
     except OSError as error:
         raise ActionFailed("put the image into stages", output=str(error), next_move=next_move(str(error))) from None
-    return Source(host.name, found.inputs, dial, digest, size, tuple(stages))
+    return Source(dial, digest, size, tuple(stages))
 
 
 def _reach(held: ExitStack, context: invoke.Context, name: str) -> Host:

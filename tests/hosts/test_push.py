@@ -118,7 +118,8 @@ def test_a_small_change_sends_a_small_layer(
 def test_an_image_of_other_inputs_is_refused(built: TestHost, first: TestHost, fab: Fab) -> None:
     """What was built from something else does not replace what is there: it would be built anew at once."""
     before = identity(first)
-    done = fab({"gpu01": (first, "ops"), "gpu00": (built, "ops")}, "image.push", "--set", "image.build_host=gpu00")
+    overrides = ["--set", "image.build_host=gpu00", "--set", "image.environment=unbuilt"]
+    done = fab({"gpu01": (first, "ops"), "gpu00": (built, "ops")}, "image.push", *overrides)
     assert done.code == 1
     assert "`fab -H gpu00 image.build` first" in done.err
     assert (identity(first), left_over(built)) == (before, "")
