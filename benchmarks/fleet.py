@@ -51,20 +51,25 @@ def main() -> None:
     counts = [int(count) for count in given.hosts.split(",")]
     with tempfile.TemporaryDirectory() as folder, prepared(Path(folder)) as overrides:
         seconds: dict[tuple[str, int], list[float]] = {}
+        busy: dict[tuple[str, int], list[float]] = {}
         memory = 0
         for run in range(given.runs):
             for count in counts:
                 for name, argv in variants(Path(folder), overrides).items():
                     if name in PEERS and count > given.peers_up_to:
                         continue
-                    took, peak = measure(argv, count, Path(folder))
+                    took, own, peak = measure(argv, count, Path(folder))
                     seconds.setdefault((name, count), []).append(took)
+                    busy.setdefault((name, count), []).append(own)
                     memory = max(memory, peak) if name == "gpudock" else memory
             print(f"\nmedians of {run + 1}", flush=True)
-            report(seconds, counts, memory)
+            report(seconds, counts)
+            print("the same in processor time of the operator's program and its children")
+            report(busy, counts)
+            print(f"our process had {memory / 1024:.0f} MB at most", flush=True)
 
 
-def report(seconds: dict[tuple[str, int], list[float]], counts: Sequence[int], memory: int) -> None:
+def report(seconds: dict[tuple[str, int], list[float]], counts: Sequence[int]) -> None:
     """Print medians, and how ours relates to each other's and to our own with one host."""
     medians = {key: statistics.median(values) for key, values in seconds.items()}
     for count in counts:
@@ -76,7 +81,6 @@ def report(seconds: dict[tuple[str, int], list[float]], counts: Sequence[int], m
             if hosts == count and name != "gpudock":
                 told.append(f"{name} {value:.2f} s (ours {ours / value:.2f} x)")
         print(" · ".join(told), flush=True)
-    print(f"our process had {memory / 1024:.0f} MB at most", flush=True)
 
 
 @contextmanager
@@ -129,8 +133,8 @@ def variants(folder: Path, overrides: Sequence[str]) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
-def measure(argv: Sequence[str], count: int, folder: Path) -> tuple[float, int]:
-    """Run a program on so many hosts: seconds, and the most memory it had, in KB. Its connections are new each time."""
+def measure(argv: Sequence[str], count: int, folder: Path) -> tuple[float, float, int]:
+    """Run a program on so many hosts: seconds, its own processor time, its most memory in KB. Connections are new."""
     names = [f"gpu{index:02}" for index in range(1, count + 1)]
     lines = (folder / "all.ini").read_text().splitlines()[:count]
     (folder / "some.ini").write_text("\n".join(lines))
@@ -148,7 +152,7 @@ def measure(argv: Sequence[str], count: int, folder: Path) -> tuple[float, int]:
     text = (folder / "output").read_text()
     if running.returncode or ("gpudock" in argv[0] and "nothing to change" not in text):
         raise SystemExit(f"{shlex.join(filled)}: exit code {running.returncode}\n{text}")
-    return took, usage.ru_maxrss
+    return took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
 
 
 def _pyinfra(line: str, folder: Path) -> tuple[str, dict[str, object]]:

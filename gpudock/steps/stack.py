@@ -28,7 +28,7 @@ class Container:
     """The container on a host; `id` is empty where there is none.
 
     `ours` tells that compose started it for this
-    stack; `volumes` are the stack's; `others` are `name ports` of all that run.
+    stack; `volumes` are the stack's, where they were asked for; `others` are `name ports` of all that run.
     """
 
     image: Image
@@ -65,7 +65,6 @@ def questions(settings: Settings) -> Questions:
         "stack.compose": file(compose.path(settings)),
         "stack.ca": question('sha256sum "$1" 2>/dev/null; :', ca_path(settings)),
         "stack.scripts": folder.files(f"{compose.folder(settings)}/container", "scripts"),
-        "stack.volumes": ("docker", "volume", "ls", "-q", "--filter", f"label={PROJECT}={settings.stack.name}"),
         "stack.container": engine_api(
             f"/containers/{settings.stack.name}/json", *question(INSPECT, settings.stack.name)
         ),
@@ -89,7 +88,7 @@ def read(settings: Settings, answers: Answers) -> Container:
         health=(state.get("Health") or {}).get("Status", ""),
         started=state.get("StartedAt", ""),
         ours=labels.get(PROJECT) == settings.stack.name,
-        volumes=tuple(answers["stack.volumes"].out.split()),
+        volumes=tuple(answers["stack.volumes"].out.split()) if "stack.volumes" in answers else (),
         others=tuple(answers["ports.containers"].out.splitlines()),
         listeners=tuple(answers["ports.listeners"].out.splitlines()),
         scripts=folder.read(answers["stack.scripts"]),
@@ -236,13 +235,14 @@ def enter(job: Job) -> None:
 
 
 def down_step(*, volumes: bool) -> Step[Container]:
-    """The step that takes the stack down."""
+    """The step that takes the stack down. It alone asks for the volumes."""
+
+    def asked(settings: Settings) -> Questions:
+        listed = ("docker", "volume", "ls", "-q", "--filter", f"label={PROJECT}={settings.stack.name}")
+        return {**questions(settings), "stack.volumes": listed}
+
     return Step(
-        "stack.down",
-        down.__doc__ or "",
-        questions,
-        read,
-        lambda settings, facts: down(settings, facts, volumes=volumes),
+        "stack.down", down.__doc__ or "", asked, read, lambda settings, facts: down(settings, facts, volumes=volumes)
     )
 
 
