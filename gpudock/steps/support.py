@@ -61,10 +61,10 @@ facts/               the answers that doctor judged, as the host gave them
 """
 
 
-@command(options={"output": "The archive to write; without it a new one in .gpudock."})
+@command(options={"output": "The archive to write, or a folder for it; without it .gpudock."})
 def bundle(job: Job, output: str = "") -> None:
     """Gather facts, versions, logs and settings without their secrets into one archive for a ticket."""
-    path = Path(output).expanduser() if output else FOLDER / f"support-{job.host.name}-{_stamp()}.tar.gz"
+    path = _path(job, output)
     if job.options.dry_run:
         job.say(f"would write {path}:\n{ABOUT}", path=str(path))
         return
@@ -113,6 +113,15 @@ def write(path: Path, files: Mapping[str, str]) -> None:
             entry = tarfile.TarInfo(f"{folder}/{name}")
             entry.size, entry.mtime, entry.mode = len(data), int(time.time()), 0o600
             archive.addfile(entry, io.BytesIO(data))
+
+
+def _path(job: Job, output: str) -> Path:
+    """Where the archive goes: one a host, also where one name was given for several."""
+    own = f"support-{job.host.name}-{_stamp()}.tar.gz"
+    wanted = Path(output).expanduser() if output else FOLDER
+    if not output or wanted.is_dir():
+        return wanted / own
+    return wanted.with_name(f"{job.host.name}-{wanted.name}") if job.report.hosts > 1 else wanted
 
 
 def _given(settings: Settings) -> Iterator[str]:

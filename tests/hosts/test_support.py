@@ -79,11 +79,12 @@ def test_the_bundle_tells_much_and_betrays_nothing(hosts: Hosts, fab: Fab, tmp_p
     assert "proxy" in {item["id"] for item in found["findings"]} | {item["id"] for item in found["unknown"]}
 
 
-def test_a_dry_run_writes_nothing(fab: Fab, hosts: Hosts, tmp_path: Path) -> None:
-    """--dry-run tells what would be in it."""
+def test_a_dry_run_writes_nothing_and_each_host_has_its_own(fab: Fab, hosts: Hosts, tmp_path: Path) -> None:
+    """--dry-run tells what would be in it; one name for two hosts becomes two."""
     path = tmp_path / "ticket.tar.gz"
     host = hosts("trixie")
     done = fab({"gpu01": (host, "root")}, "support.bundle", "--dry-run", "--output", str(path))
     assert (done.code, path.exists(), "logs/engine.txt" in done.out) == (0, False, True)
-    done = fab({"gpu01": (host, "root")}, "support.bundle", "--output", str(path))
-    assert (done.code, path.exists()) == (0, True), done.err
+    done = fab({"gpu01": (host, "root"), "gpu02": (host, "root")}, "support.bundle", "--output", str(path))
+    assert done.code == 0, done.err
+    assert sorted(item.name for item in tmp_path.glob("*.tar.gz")) == ["gpu01-ticket.tar.gz", "gpu02-ticket.tar.gz"]

@@ -62,7 +62,7 @@ def _taken(settings: Settings, answers: Answers) -> Seen | None:
             return Seen(f"the GPU at {address} is bound to {bound}, not to nvidia")
         if bound == "vfio-pci":
             text = f"the GPU at {address} is bound to vfio-pci: it is kept for a virtual machine"
-            return Seen(text, "driverctl unset-override " + address, "warning")
+            return Seen(text, "driverctl unset-override " + address, "note")
     log = answers["gpu.kernel-log"].out
     if held := re.search(r"NVRM: GPU (\S+) is already bound to (\w+)", log):
         return Seen(f"the GPU at {held.group(1)} is bound to {held.group(2)}, not to nvidia")

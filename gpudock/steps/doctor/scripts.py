@@ -7,7 +7,8 @@ PCI = """[ -d /sys/bus/pci/devices ] || exit 0
 for found in $(grep -l 0x10de /sys/bus/pci/devices/*/vendor 2>/dev/null); do device=${found%/vendor}
   bound=$(readlink "$device/driver"); echo "${device##*/} $(cat "$device/class") ${bound##*/}"; done"""
 
-# The code of cuInit: 0 good, 999 unknown, 802 not yet initialised. It makes no context.
+# The code of cuInit: 0 good, 999 unknown, 802 not yet initialised. It makes no context; as nvidia-smi does, it may
+# have the driver load its own modules.
 CUDA = """command -v python3 >/dev/null || exit 127
 timeout 5 python3 -c 'import ctypes
 try: library = ctypes.CDLL("libcuda.so.1")
