@@ -11,7 +11,7 @@
     ├── Refused (1)               the host's state needs a person's decision; nothing was touched
     ├── Locked (1)                another operator is changing the host; nothing was touched
     ├── SudoRefused (1)           the user may not become root
-    └── ProblemsFound (4)         `doctor` or `plan --check` found something
+    └── ProblemsFound (4)         `doctor`, `image.check` or `plan --check` found something
 
 All are Invoke's Exit, so that `inv` and `fab` print the message and end with the code, without a traceback.
 """
