@@ -1,6 +1,6 @@
 """Settings from their layers: read, merged, checked, each value with its origin.
 
-config/default.yml ← config/local.yml ← groups ← host (config/hosts.yml) ← GPUDOCK_SECTION__KEY ← --set.
+config/default.yml ← a profile ← config/local.yml ← groups ← host (config/hosts.yml) ← GPUDOCK_SECTION__KEY ← --set.
 """
 
 from __future__ import annotations
@@ -70,8 +70,7 @@ class _Same(tuple[Layer, ...]):
 
 @cache
 def _settle(root: Path, given: _Same, mirrors: _Same) -> Loaded:
-    merged = layers.merge(given)
-    merged = _with_preset(root, merged)
+    merged = _with_preset(root, _with_profile(root, given))
     settings = _convert(merged, Settings, merged)
     _check(settings, merged)
     return Loaded(settings, {".".join(key): value.origin for key, value in merged.items()})
@@ -154,6 +153,21 @@ def _with_preset(root: Path, merged: Layer) -> Layer:
     for layer, addresses in known[chosen.value].items():
         first["mirrors", layer] = Value(addresses[0], origin)
     return layers.merge([first, merged])
+
+
+def _with_profile(root: Path, given: Sequence[Layer]) -> Layer:
+    """Lay the chosen profile of config/profiles.yml over the defaults, which come first, and under all else."""
+    merged = layers.merge(given)
+    chosen = merged.get(("profile",), Value("sound", "built in"))
+    if chosen.value == "sound":
+        return merged
+    layer = _file(root, "config/profiles.yml")
+    known = layers.nest(layer)
+    if chosen.value not in known:
+        hint = nearest(str(chosen.value), known)
+        raise SettingsError(f"{chosen.origin}: profile: there is no {chosen.value} in config/profiles.yml.{hint}")
+    profile = {key[1:]: value for key, value in layer.items() if key[0] == chosen.value and key[1:]}
+    return layers.merge([given[0], profile, *given[1:]])
 
 
 def _convert(layer: Layer, kind: type[T], origins: Layer) -> T:
@@ -243,5 +257,6 @@ SCHEMAS = {
     "schema.json": Settings,
     "hosts.schema.json": Hosts,
     "mirrors.schema.json": dict[str, Preset],
+    "profiles.schema.json": dict[str, Settings],
     "cuda.schema.json": dict[str, Family],
 }

@@ -14,6 +14,7 @@ Reference = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._/:@-]*$", descriptio
 Path = Annotated[str, Meta(pattern=r"^/", description="A path on the host, from the root.")]
 Volume = Annotated[str, Meta(pattern=r"^[^:]+:/[^:]*(:ro|:rw)?$", description="source:/target or source:/target:ro")]
 Python = Literal["3.10", "3.11", "3.12", "3.13", "3.14"]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Meta(min_length=1)]
 Account = Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_-]{0,30}$", description="The name of an account.")]
 Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="The name of an environment variable.")]
@@ -103,6 +104,15 @@ class Family(Section, frozen=True):
     base: Text
     torch: Name
     python: Python
+    aarch64: bool
+
+
+class Miniforge(Section, frozen=True):
+    """The installer of Miniforge: its release, and the SHA-256 of that release's file for each architecture."""
+
+    version: Annotated[str, Meta(pattern=r"^\d+\.\d+\.\d+-\d+$")]
+    x86_64: Sha256
+    aarch64: Sha256
 
 
 class Image(Section, frozen=True):
@@ -112,6 +122,8 @@ class Image(Section, frozen=True):
     base: Literal["auto", "registry", "bootstrap", "base", "runtime", "devel"]
     registry_base: Annotated[str, Meta(pattern=r"^([a-z0-9][a-zA-Z0-9._/:@-]*)?$")]
     cuda: Name
+    env: Literal["uv", "conda"]
+    miniforge: Miniforge
     python: Python
     environment: Name
     groups: Annotated[tuple[Name, ...], Meta(min_length=1)]
@@ -195,6 +207,7 @@ class Fleet(Section, frozen=True):
 class Settings(Section, frozen=True):
     """All settings of one host, complete."""
 
+    profile: Name
     gpu: Gpu
     mirror: Name
     mirrors: Mirrors

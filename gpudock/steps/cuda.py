@@ -8,6 +8,8 @@ from gpudock.inventory import nearest
 from gpudock.settings import Family, Settings
 from gpudock.steps.machine import Machine, wants_gpu
 
+ARM = ("arm64", "aarch64")
+
 
 def family(settings: Settings, machine: Machine) -> Family:
     """The CUDA to build for: the newest that the driver runs, or the one that image.cuda asks for.
@@ -39,15 +41,21 @@ def major(driver: str) -> int:
 
 
 def torch_lock(settings: Settings, machine: Machine) -> str:
-    """The name of the lock with the torch that fits. Raises Refused where it has no wheels for the Python asked for."""
+    """The name of the lock with the torch that fits. Raises Refused where it has no wheels for Python or machine."""
     chosen = family(settings, machine)
-    if minor(settings.image.python) <= minor(chosen.python):
-        return chosen.torch
-    raise Refused(
-        f"There is no torch for Python {settings.image.python} and this host's driver {machine.driver or '(none)'}: "
-        f"{chosen.torch} has wheels up to Python {chosen.python}. Choose --set \"image.python='{chosen.python}'\", "
-        f"or update the driver to {next(iter(load_families().values())).driver} or newer."
-    )
+    newer = f"update the driver to {next(iter(load_families().values())).driver} or newer"
+    if minor(settings.image.python) > minor(chosen.python):
+        raise Refused(
+            f"There is no torch for Python {settings.image.python} and this host's driver {machine.driver or 'none'}: "
+            f"{chosen.torch} has wheels up to Python {chosen.python}. Choose --set \"image.python='{chosen.python}'\", "
+            f"or {newer}."
+        )
+    if wants_gpu(settings, machine) and machine.architecture in ARM and not chosen.aarch64:
+        raise Refused(
+            f"{chosen.torch}, the torch for this host's driver {machine.driver}, has no wheels with CUDA for "
+            f"{machine.architecture}: {newer}, or leave torch out: --set image.groups=[notebook,app]"
+        )
+    return chosen.torch
 
 
 def minor(python: str) -> int:

@@ -19,6 +19,7 @@ from gpudock.steps import additions, base, engine
 from gpudock.steps.build import INPUTS, build, previous
 from gpudock.steps.engine import Engine
 from gpudock.steps.inputs import CONTEXT, arguments, fingerprint
+from gpudock.steps.lock import lock
 from gpudock.steps.machine import Machine
 
 INSPECT = """docker image inspect --format '{{json .}}' "$1" 2>&1"""
@@ -136,3 +137,4 @@ def forget(settings: Settings) -> list[Action]:
 SUMMARY = "2.2 Build the image, if anything that goes into it has changed."
 BUILD = Step("image.build", SUMMARY, questions, read, plan, skip)
 TASKS = namespace("image", show, BUILD)
+TASKS.add_task(lock)

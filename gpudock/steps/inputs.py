@@ -5,14 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from gpudock.errors import Refused, UsageError
+from gpudock.inventory import nearest
 from gpudock.settings import Settings
 from gpudock.steps import additions, base, cuda
 from gpudock.steps.machine import Machine, wants_gpu
 
 CONTEXT = Path(__file__).parents[2] / "docker"
+
+
+@dataclass(frozen=True)
+class World:
+    """Groups that agree with each other and with no other group, and what they are locked for."""
+
+    groups: tuple[str, ...]
+    pythons: tuple[str, ...]
+    architectures: tuple[str, ...]
+
+
+WORLDS = (
+    World(("documented", "documented-flash-attn"), ("3.11",), ("amd64", "x86_64")),
+    World(("gptq",), ("3.11", "3.12", "3.13"), ("amd64", "x86_64")),
+)
 
 
 def groups(settings: Settings, machine: Machine) -> tuple[str, ...]:
@@ -24,19 +42,56 @@ def groups(settings: Settings, machine: Machine) -> tuple[str, ...]:
 
 
 def locks(settings: Settings, machine: Machine) -> tuple[str, ...]:
-    """The locks of the groups; that of `torch` is the one that fits the driver."""
-    return tuple(cuda.torch_lock(settings, machine) if name == "torch" else name for name in groups(settings, machine))
+    """The locks of the groups; that of `torch` is the one that fits the driver. Raises UsageError and Refused."""
+    chosen = groups(settings, machine)
+    known = sorted(path.stem for path in (CONTEXT / "requirements").glob("*.in"))
+    for name in chosen:
+        if name not in known:
+            raise UsageError(f"image.groups: there is no {name} in docker/requirements.{nearest(name, known)}")
+    _check_worlds(settings, machine, chosen)
+    if "flash-attn" in chosen and settings.image.base != "devel" and not settings.image.registry_base:
+        raise Refused("flash-attn is compiled in the build and needs CUDA's compiler: --set image.base=devel")
+    return tuple(cuda.torch_lock(settings, machine) if name == "torch" else name for name in chosen)
+
+
+def _check_worlds(settings: Settings, machine: Machine, chosen: tuple[str, ...]) -> None:
+    """A group that is a world of its own agrees with no other, and is locked for some Pythons and machines only."""
+    for name in chosen:
+        world = next((world for world in WORLDS if name in world.groups), None)
+        if world is None:
+            continue
+        if others := sorted(set(chosen) - set(world.groups)):
+            raise UsageError(
+                f"image.groups: {name} holds all it needs in its own versions; leave out {', '.join(others)}."
+            )
+        if settings.image.python not in world.pythons or machine.architecture not in world.architectures:
+            raise Refused(
+                f"The group {name} is locked for Python {' and '.join(world.pythons)} on "
+                f"{' and '.join(world.architectures)}, not for {settings.image.python} on {machine.architecture}."
+            )
 
 
 def arguments(settings: Settings, machine: Machine) -> Mapping[str, str]:
     """The Dockerfile's build arguments; none of them is secret."""
-    return {
+    chosen = {
         "BASE": base.tag(settings, machine),
+        "MANAGER": settings.image.env,
         "PYTHON": settings.image.python,
         "ENVIRONMENT": settings.image.environment,
         "PACKAGE_GROUPS": " ".join(locks(settings, machine)),
         "REQUIRE_CUDA": cuda.family(settings, machine).require if wants_gpu(settings, machine) else "",
     }
+    if any(_needs_compiler(name) for name in locks(settings, machine)):
+        chosen["COMPILER"] = "yes"
+    if settings.image.env == "uv":
+        return chosen
+    pinned = settings.image.miniforge
+    miniforge = {"VERSION": pinned.version, "X86_64": pinned.x86_64, "AARCH64": pinned.aarch64}
+    return {**chosen, **{f"MINIFORGE_{name}": value for name, value in miniforge.items()}}
+
+
+def _needs_compiler(group: str) -> bool:
+    return "# needs a compiler\n" in (CONTEXT / "requirements" / f"{group}.in").read_text()
 
 
 def fingerprint(settings: Settings, machine: Machine) -> str:
@@ -44,6 +99,14 @@ def fingerprint(settings: Settings, machine: Machine) -> str:
     own = additions.digest(additions.context(settings))
     text = json.dumps([context_hash(), own, arguments(settings, machine)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def lock_hash(settings: Settings, machine: Machine) -> str:
+    """The hash of the locks that go into the image: the same one, the same environment."""
+    whole = hashlib.sha256()
+    for name in locks(settings, machine):
+        whole.update((CONTEXT / "requirements" / f"{name}.txt").read_bytes())
+    return whole.hexdigest()
 
 
 @cache

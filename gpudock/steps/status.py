@@ -111,7 +111,7 @@ def overview(settings: Settings, found: Status, host: str) -> list[tuple[str, st
     """The rows of one host."""
     container, engine, machine = found.container, found.toolkit.engine, found.toolkit.engine.machine
     up = found.lab.services.up
-    built = f", built {age(container.image.created)} ago" if container.image.id else ""
+    built = f", {container.image.size / 1e9:.1f} GB, built {age(container.image.created)} ago"
     compose_command = " ".join(engine.compose) or "no Compose"
     return [
         ("system", f"{machine.distribution} {machine.version} {machine.architecture}"),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gpudock.config import ROOT, load_families
-from gpudock.errors import Refused, UsageError
+from gpudock.errors import Refused, SettingsError, UsageError
 from gpudock.steps import base, inputs
 from gpudock.steps.machine import Machine
 from tests.conftest import Settle
@@ -65,6 +65,51 @@ def test_a_python_without_torch_is_refused(settle: Settle) -> None:
     with pytest.raises(Refused, match=r"Python 3\.14.*driver 535.*image\.python='3\.13'.*580"):
         inputs.locks(wanted, driven_by("535.1"))
     assert inputs.locks(settle("image.python='3.14'", "image.groups=[notebook]"), driven_by("535.1")) == ("notebook",)
+
+
+def test_a_machine_without_cuda_in_its_torch_is_refused(settle: Settle) -> None:
+    """On aarch64 only the newest torch knows CUDA: nobody gets one for the CPU in its place without being told."""
+    with pytest.raises(Refused, match=r"no wheels with CUDA for arm64.*580"):
+        inputs.locks(settle(), replace(driven_by("570.1"), architecture="arm64"))
+    assert "torch" in inputs.locks(settle(), replace(DEBIAN, architecture="arm64"))
+
+
+def test_worlds_of_their_own_stay_alone(settle: Settle) -> None:
+    """The documented packages go with no other group and for their Python and machine only; names are checked."""
+    documented = settle("profile=documented")
+    assert inputs.locks(documented, DEBIAN) == ("documented",)
+    with pytest.raises(UsageError, match="leave out app"):
+        inputs.locks(settle("profile=documented", "image.groups=[documented,app]"), DEBIAN)
+    with pytest.raises(Refused, match=r"Python 3\.11 on amd64.*not for 3\.12"):
+        inputs.locks(settle("profile=documented", "image.python='3.12'"), DEBIAN)
+    with pytest.raises(UsageError, match=r"no notebok.*Did you mean notebook"):
+        inputs.locks(settle("image.groups=[notebok]"), DEBIAN)
+    with pytest.raises(Refused, match=r"image\.base=devel"):
+        inputs.locks(settle("image.groups=[torch,flash-attn]"), DEBIAN)
+    assert inputs.locks(settle("image.groups=[torch,flash-attn]", "image.base=devel"), DEBIAN) == (
+        "torch",
+        "flash-attn",
+    )
+
+
+def test_the_documented_profile_is_the_documents_world(settle: Settle) -> None:
+    """Its base, conda, Python 3.11; what is set on the command line still wins."""
+    chosen = settle("profile=documented", "image.environment=mine")
+    assert base.reference(chosen, DEBIAN) == "nvidia/cuda:12.3.2-devel-ubuntu20.04"
+    wanted = inputs.arguments(chosen, DEBIAN)
+    assert (wanted["MANAGER"], wanted["PYTHON"], wanted["ENVIRONMENT"]) == ("conda", "3.11", "mine")
+    assert wanted["REQUIRE_CUDA"] == "cuda>=12.0"
+    with pytest.raises(SettingsError, match=r"no documentd in config/profiles\.yml.*documented"):
+        settle("profile=documentd")
+
+
+def test_conda_is_pinned(settle: Settle) -> None:
+    """Release and SHA-256 of Miniforge are inputs of the build where conda is asked for, and only there."""
+    wanted = inputs.arguments(settle("image.env=conda"), DEBIAN)
+    dockerfile = (ROOT / "docker/Dockerfile").read_text()
+    for name in ("MINIFORGE_VERSION", "MINIFORGE_X86_64", "MINIFORGE_AARCH64"):
+        assert f"ARG {name}={wanted[name]}\n" in dockerfile
+        assert name not in inputs.arguments(settle(), DEBIAN)
 
 
 def test_the_gpu_groups_come_with_a_gpu(settle: Settle) -> None:

@@ -4,7 +4,12 @@ case ":$PATH:" in
     *":/opt/envs/$ENVIRONMENT/bin:"*) ;;
     *) PATH=/opt/envs/$ENVIRONMENT/bin:$PATH ;;
 esac
-export PATH ENVIRONMENT VIRTUAL_ENV="/opt/envs/$ENVIRONMENT"
+export PATH ENVIRONMENT
+if [ -d /opt/conda ]; then
+    export CONDA_PREFIX="/opt/envs/$ENVIRONMENT" CONDA_DEFAULT_ENV="$ENVIRONMENT"
+else
+    export VIRTUAL_ENV="/opt/envs/$ENVIRONMENT"
+fi
 [ -z "${BASH_VERSION:-}" ] || . /usr/local/lib/gpudock/conda.sh
 
 # For people, not for programs: the greeting, and the operator's own login scripts. Neither can end the shell: in a

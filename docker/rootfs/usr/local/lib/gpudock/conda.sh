@@ -1,4 +1,9 @@
-# For hands that type `conda activate`: the environment is a plain virtual environment, and this is no conda.
+# For hands that type `conda activate`. With image.env=conda it is the real one.
+if [ -r /opt/conda/etc/profile.d/conda.sh ]; then
+    . /opt/conda/etc/profile.d/conda.sh
+    return 0
+fi
+# Else the environment is a plain virtual environment, and this is no conda.
 conda() {
     case ${1:-} in
         activate) . "/opt/envs/${2:-$ENVIRONMENT}/bin/activate" ;;
