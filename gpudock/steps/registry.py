@@ -41,7 +41,7 @@ mkdir -p "$folder"; dpkg-deb -x docker-registry_*.deb "$folder"
 SERVE = """program=$1 folder=$2; cd "$folder"; exec 9>lock; flock -s 9
 "$program" serve configuration.yml 9>&- & registry=$!
 trap 'kill $registry 2>/dev/null' EXIT; cat >/dev/null; kill $registry; wait $registry
-flock -xn 9 || exit 0
+flock -xn 9 || exit 0; rm -rf layers/docker/registry/v2/repositories/*/_uploads  # of pushes that broke off
 "$program" garbage-collect --delete-untagged configuration.yml >/dev/null 2>&1"""
 
 LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")

@@ -125,6 +125,15 @@ def test_an_image_of_other_inputs_is_refused(built: TestHost, first: TestHost, f
     assert (identity(first), left_over(built)) == (before, "")
 
 
+def test_setup_fetches_where_the_settings_say_so(first: TestHost, fab: Fab) -> None:
+    """With image.source: push the chain leaves the build out and has the fetch in its place."""
+    overrides = ("image.source=push", "image.build_host=gpu00", "image.environment=unbuilt")
+    done = fab({"gpu01": (first, "ops")}, "plan", *(word for override in overrides for word in ("--set", override)))
+    assert done.code == 0, done.err
+    assert "gpu01 image.build: skipped, image.source is push" in done.out
+    assert f"gpu01 image.push: would fetch {NAME} from gpu00" in done.out
+
+
 def test_an_sshd_that_forbids_forwarding_is_named(
     built: TestHost, first: TestHost, second: TestHost, fab: Fab, settle: Settle
 ) -> None:
