@@ -39,7 +39,7 @@ KEY = '[ -e "$1" ] || shift; stat -c %a "$1" && base64 -w0 "$1"'
 
 # Of the running daemon: its program, flags, and whether it is older than the toolkit, or than a change that only a
 # start takes up. The folder's birth tells when the toolkit first came: an upgrade, which needs no start, leaves it.
-# `path` is where daemon.json really is: a link to it stays a link.
+# dockerd writes its pid file when it starts. `path` is where daemon.json really is: a link to it stays a link.
 DAEMON = """pid=$(cat /var/run/docker.pid 2>/dev/null)
 [ -n "$pid" ] && grep -qs dockerd "/proc/$pid/cmdline" || pid=$(pidof -s dockerd 2>/dev/null)
 path=$1 marker=$2
@@ -47,8 +47,8 @@ if [ -n "$pid" ]; then
   tr '\\0' '\\n' <"/proc/$pid/cmdline" | sed 's/^/word /'
   other=$(tr '\\0' '\\n' <"/proc/$pid/cmdline" | sed -n 's/^--config-file=//p; /^--config-file$/{n;p}')
   path=${other:-$path}
-  start=$(($(date +%s) - $(ps -o etimes= -p "$pid")))
-  came=$(stat -c %W "$3" 2>/dev/null); marked=$(stat -c %Z "$marker" 2>/dev/null)
+  start=$(stat -c %Y /var/run/docker.pid 2>/dev/null || date +%s)
+  came=$(stat -c %W "$3" 2>/dev/null | grep -x '[0-9]*'); marked=$(stat -c %Z "$marker" 2>/dev/null)
   [ "${came:-0}" -le "$start" ] && [ "${marked:-0}" -le "$start" ] || echo outdated
 fi
 path=$(readlink -m "$path"); echo "path $path"
