@@ -21,7 +21,7 @@ STAMP = Path(sys.prefix) / "dev-lock"
 SUITES = {
     "lint": ("ruff check .", "ruff format --check .", "mypy"),
     "unit": ("pytest -q tests/unit tests/golden",),
-    "hosts": ("pytest -q tests/hosts",),
+    "hosts": ("pytest -q -n 3 --dist loadfile tests/hosts",),  # they wait more than they compute
     "e2e": ("pytest -q tests/e2e",),
 }
 

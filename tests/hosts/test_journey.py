@@ -258,6 +258,15 @@ def test_a_taken_port_is_named_with_its_holder(bare: TestHost, fab: Fab) -> None
     assert "healthy" in bare.sh(f"docker ps --filter name={CONTAINER}")
 
 
+def test_a_container_that_does_not_become_healthy_says_why(bare: TestHost, fab: Fab) -> None:
+    """A start that fails ends with the container's own last words, and with the mistake taken back all is well."""
+    done = fab({"gpu01": (bare, "root")}, "stack.up", "--set", "stack.environment={GPUDOCK_UID: nobody}")
+    assert done.code == 1
+    assert f"Could not have {CONTAINER} healthy" in done.err
+    assert "'nobody'" in done.err, done.err
+    assert fab({"gpu01": (bare, "root")}, "stack.up").code == 0
+
+
 def test_ctrl_c_in_the_middle_and_then_again_converges(bare: TestHost, fab: Fab) -> None:
     """The operator's program is killed while it waits; the next run finishes the rest."""
     bare.sh(f"docker stop {CONTAINER}")
