@@ -120,6 +120,10 @@ def _look(host: Host, settings: Settings) -> Image:
 
 
 def _another(host: Host, source: Host, settings: Settings) -> Refused:
+    if host.is_local and source.is_local:
+        return Refused(
+            "The image would come from this machine itself: `inv image.build` builds it, or name a host: --from."
+        )
     return Refused(
         f"The image {settings.image.name} on {source.name} was not built from what {host.name} is to get: it is older "
         "than the settings or docker/, or the two differ in settings or in having a GPU. Run "
