@@ -7,7 +7,9 @@ host: tests/hosts/test_doctor.py.
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, cast
 
 import hypothesis
 import pytest
@@ -15,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpudock.actions import Write
+from gpudock.command import Job
 from gpudock.config import load
 from gpudock.errors import CannotTell
 from gpudock.questions import Answer, Answers
+from gpudock.steps import doctor, jupyter, toolkit
 from gpudock.steps.doctor import asked, container, rules, show
 from gpudock.steps.doctor.rule import Seen, examine
 from tests.conftest import Settle
@@ -304,3 +308,29 @@ def test_no_answer_makes_doctor_stumble(data: st.DataObject) -> None:
     seen = examine(rules.RULES, settings, made)
     assert len(seen.findings) + len(seen.unknown) + len(seen.fine) == len(rules.RULES)
     assert show.text(seen, "inv")
+
+
+def test_a_question_that_steps_ask_too_is_the_same_one(settle: Settle) -> None:
+    """One name means one question, wherever it is asked."""
+    own, steps = asked.questions(settle()), {**toolkit.questions(settle()), **jupyter.questions(settle())}
+    shared = own.keys() & steps.keys()
+    assert {"docker.info", "os-release", "image", "ports.listeners"} <= shared
+    assert {name: own[name] for name in shared} == {name: steps[name] for name in shared}
+
+
+def test_all_questions_go_in_one_round_trip(settle: Settle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at all rules asks the host once; a look at one rule asks only what that rule needs."""
+    trips: list[set[str]] = []
+
+    def ask(host: object, questions: Mapping[str, Any]) -> Answers:
+        trips.append(set(questions))
+        return {name: answer for name, answer in answers(settle).items() if name in questions}
+
+    monkeypatch.setattr(doctor, "ask", ask)
+    job = cast(Job, SimpleNamespace(host=None, settings=settle()))
+    doctor.look(job, rules.RULES)
+    doctor.look(job, [rules.rule("mig-empty")])
+    assert trips == [
+        set(asked.questions(settle())),
+        {"gpu.pci", "gpu.smi", "driver.loaded", "driver.wsl", "gpu.query", "gpu.list"},
+    ]

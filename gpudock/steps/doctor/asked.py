@@ -9,7 +9,7 @@ from gpudock import mirrors
 from gpudock.questions import Questions, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import compose, machine, ports
+from gpudock.steps import compose, image, machine, ports
 from gpudock.steps.doctor import scripts
 from gpudock.steps.doctor.rule import now
 from gpudock.steps.toolkit import daemon, repository
@@ -63,16 +63,15 @@ def _gpu() -> Questions:
 
 
 def _engine(settings: Settings) -> Questions:
+    steps = image.questions(settings)
     return {
-        "docker.daemon": question("command -v dockerd"),
-        "docker.info": ("docker", "info", "--format", "{{json .}}"),
-        "docker.daemon-json": file(daemon.PATH),
+        **{key: steps[key] for key in ("docker.info", "docker.daemon", "image")},
+        "doctor.daemon-json": file(daemon.PATH),
         "doctor.validate": question(scripts.VALIDATE, daemon.PATH),
         "doctor.daemon-command": question(scripts.DAEMON_COMMAND),
         "doctor.engine-kind": question(scripts.ENGINE_KIND),
         "doctor.runc": question("runc --version"),
         "doctor.hook": question(scripts.HOOK),
-        "image": question("""docker image inspect --format '{{json .}}' "$1" 2>&1""", settings.image.name),
         "toolkit.config": file(TOOLKIT_CONFIG),
     }
 

@@ -98,6 +98,6 @@ RULES = (
         "CDI came with Docker 25 and is on by default from 28.2 on.",
         "{gpudock} toolkit.configure --set gpu.mode=cdi && systemctl restart docker",
         "https://github.com/moby/moby/pull/49963",
-        (*NEEDS_DOCKER, "docker.daemon-json"), _off,
+        (*NEEDS_DOCKER, "doctor.daemon-json"), _off,
     ),
 )  # fmt: skip

@@ -42,7 +42,7 @@ def _down(settings: Settings, answers: Answers) -> Seen | None:
 
 def _broken_file(settings: Settings, answers: Answers) -> Seen | None:
     try:
-        daemon.parse(answers["docker.daemon-json"].file())
+        daemon.parse(answers["doctor.daemon-json"].file())
     except Refused as refused:
         return Seen(str(refused).partition(", so it is")[0])
     validated = answers["doctor.validate"]
@@ -53,7 +53,7 @@ def _broken_file(settings: Settings, answers: Answers) -> Seen | None:
 
 def _flags(settings: Settings, answers: Answers) -> Seen | None:
     try:
-        keys = set(daemon.parse(answers["docker.daemon-json"].file()))
+        keys = set(daemon.parse(answers["doctor.daemon-json"].file()))
     except Refused:
         return None
     words = answers["doctor.daemon-command"].out.split()
@@ -127,7 +127,7 @@ def _by_distribution(answers: Answers, text: str, names: tuple[str, ...]) -> See
 def daemon_json(answers: Answers) -> dict[str, Any]:
     """daemon.json's settings; {} where it cannot be read, which `daemon-json` tells."""
     try:
-        return daemon.parse(answers["docker.daemon-json"].file())
+        return daemon.parse(answers["doctor.daemon-json"].file())
     except Refused:
         return {}
 
@@ -152,7 +152,7 @@ RULES = (
         "dockerd does not start with it the next time, and ignores it on a reload without a word.",
         "dockerd --validate --config-file /etc/docker/daemon.json; {gpudock} toolkit.restore",
         "https://github.com/moby/moby/issues/42948",
-        ("docker.daemon-json", "doctor.validate"), _broken_file,
+        ("doctor.daemon-json", "doctor.validate"), _broken_file,
     ),
     Rule(
         "daemon-flags", "error", "nothing is given both as a flag and in daemon.json",
@@ -160,7 +160,7 @@ RULES = (
         "file`.",
         "systemctl edit docker   # [Service] ExecStart= then ExecStart=/usr/bin/dockerd, without the flag",
         "https://github.com/moby/moby/issues/22339",
-        ("docker.daemon-json", "doctor.daemon-command"), _flags,
+        ("doctor.daemon-json", "doctor.daemon-command"), _flags,
     ),
     Rule(
         "docker-snap", "error", "Docker is no snap",

@@ -33,7 +33,7 @@ def _published(settings: Settings, answers: Answers) -> Seen | None:
 def _engine_socket(settings: Settings, answers: Answers) -> Seen | None:
     listeners = [line for line in answers["ports.listeners"].out.splitlines() if '"dockerd"' in line]
     words = answers["doctor.daemon-command"].out
-    if not listeners or "--tlsverify" in words or '"tlsverify": true' in answers["docker.daemon-json"].out:
+    if not listeners or "--tlsverify" in words or '"tlsverify": true' in answers["doctor.daemon-json"].out:
         return None
     address = listeners[0].split()[3]
     local = address.startswith(("127.", "[::1]"))
@@ -118,7 +118,7 @@ RULES = (
         "Whoever can connect is root on this host; such ports are searched for and found within hours.",
         "systemctl edit docker   # without -H tcp://…; use ssh:// instead",
         "https://docs.docker.com/engine/security/protect-access/",
-        ("ports.listeners", "doctor.daemon-command", "docker.daemon-json"), _engine_socket,
+        ("ports.listeners", "doctor.daemon-command", "doctor.daemon-json"), _engine_socket,
     ),
     Rule(
         "socket-mounted", "warning", "no container that runs as root has the engine's socket",

@@ -103,13 +103,13 @@ def _unknown_runtime(settings: Settings, answers: Answers) -> Seen | None:
     if "nvidia" in runtimes:
         return None
     text = f"Docker lists the runtimes {known.listed(runtimes)}"
-    if '"nvidia"' in (answers["docker.daemon-json"].file() or ""):
+    if '"nvidia"' in (answers["doctor.daemon-json"].file() or ""):
         return Seen(f"{text}; daemon.json names nvidia, and Docker has not read it since", "{gpudock} toolkit.restart")
     return Seen(text)
 
 
 def _mend_runtime(settings: Settings, answers: Answers) -> Sequence[Action]:
-    if '"nvidia"' not in (answers["docker.daemon-json"].file() or ""):
+    if '"nvidia"' not in (answers["doctor.daemon-json"].file() or ""):
         return []
     return [shell("reload Docker, so that it knows the nvidia runtime (containers go on running)", RELOAD)]
 
@@ -171,6 +171,6 @@ RULES = (
         "Containers of compose/gpu-runtime.yml say `unknown or invalid runtime name: nvidia`.",
         "{gpudock} toolkit.configure toolkit.restart",
         "https://github.com/NVIDIA/nvidia-container-toolkit/issues/378",
-        (*NEEDS_DOCKER, "doctor.packages", "docker.daemon-json"), _unknown_runtime, _mend_runtime,
+        (*NEEDS_DOCKER, "doctor.packages", "doctor.daemon-json"), _unknown_runtime, _mend_runtime,
     ),
 )  # fmt: skip
