@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -126,9 +128,9 @@ def program(
     return Completed(done.returncode, done.stdout, done.stderr)
 
 
+@cache
 def _clean_root() -> Path:
     """A root without a local.yml: the operator's own settings must not decide a test."""
-    place = Path(os.environ.get("TMPDIR", "/tmp")) / f"gpudock-test-root-{os.getpid()}"
-    if not place.exists():
-        shutil.copytree(ROOT / "config", place / "config", ignore=shutil.ignore_patterns("local.yml"))
+    place = Path(tempfile.mkdtemp(prefix="gpudock-test-root-"))
+    shutil.copytree(ROOT / "config", place / "config", ignore=shutil.ignore_patterns("local.yml"))
     return place

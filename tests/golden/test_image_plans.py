@@ -9,9 +9,10 @@ import pytest
 
 from gpudock.config import ROOT, load_families
 from gpudock.errors import Refused, SettingsError, UsageError
-from gpudock.steps import base, inputs
+from gpudock.steps import base, build, inputs
 from gpudock.steps.machine import Machine
 from tests.conftest import Settle
+from tests.golden.test_plans import ENGINE
 
 DEBIAN = Machine("debian", "", "13", "trixie", "amd64", True, "580.95.05", "ops", 1234, 1234, False, True)
 NO_GPU = replace(DEBIAN, driver="")
@@ -164,8 +165,6 @@ def test_each_kind_of_base(
 
 def test_nvidias_kinds_are_never_made_here(settle: Settle) -> None:
     """base, runtime and devel come from a registry or not at all; auto may make its base from packages."""
-    from tests.golden.test_plans import ENGINE
-
     whys = [[action.why for action in base.fetch(settle(f"image.base={kind}"), ENGINE, "/c", bootstrap=False)]
             for kind in ("devel", "registry", "auto")]  # fmt: skip
     assert [len(each) for each in whys] == [1, 1, 3]
@@ -194,3 +193,18 @@ def test_the_table_is_whole() -> None:
         assert f"{name[2:4]}." in re.findall(rf"^{runtime}==(\S+)", lock, re.MULTILINE)[-1]
         if name.startswith("cu12"):
             assert re.findall(rf"^{runtime}==(\S+)", lock, re.MULTILINE)[-1].startswith(f"12.{name[-1]}.")
+
+
+def test_the_build_tells_where_the_image_comes_from_and_no_secret(settle: Settle) -> None:
+    """Version, base and lock are labels; mirrors with passwords are secrets by file, conda's only where it is used."""
+    mirrors = ("mirrors.miniforge=https://me:geheim@one", "mirrors.conda=https://me:geheim@two")
+    plan = build.build(settle("image.env=conda", *mirrors), ENGINE, "/folder", "wanted")
+    assert [action.why for action in plan if "conda" in action.why or "miniforge" in action.why] == [
+        "hand the build its miniforge_mirror", "hand the build its conda_mirror",
+    ]  # fmt: skip
+    assert not [action for action in plan if "geheim" in str(action.describe())]
+    argv = plan[-1].describe()["argv"]
+    assert "gpudock.inputs=wanted" in argv
+    assert "org.opencontainers.image.base.name=nvidia/cuda:13.0.3-base-ubuntu24.04" in argv
+    assert f"gpudock.lock={inputs.lock_hash(settle(), DEBIAN)}" in argv
+    assert not [action for action in build.build(settle(*mirrors), ENGINE, "/folder", "") if "conda" in action.why]

@@ -31,6 +31,20 @@ def test_the_dockerfile_builds_on_docker_20_10() -> None:
     assert "--network" not in DOCKERFILE
 
 
+def test_each_step_of_the_build_mounts_what_it_reads_and_no_more() -> None:
+    """A script finds what it sources, and a changed list of packages builds none of the layers before its own anew."""
+    runs = re.findall(r"^RUN ((?:.*\\\n)*.*)", DOCKERFILE, re.MULTILINE)
+    names = [re.findall(r"sh /build/([\w-]+)", run)[0] for run in runs]
+    for name, run in zip(names, runs, strict=True):
+        sourced = re.findall(r"^ *\. /build/(\w+)", (ROOT / "docker/build" / name).read_text(), re.MULTILINE)
+        for read in [name, *sourced]:
+            mounts = (f"source=build/{read},target=/build/{read}", "source=build,target=/build")
+            assert any(mount in run for mount in mounts), (name, read)
+    before = runs[: names.index("packages")]
+    assert {"system", "uv", "environment-uv", "environment-conda"} == set(names[: len(before)])
+    assert not [run for run in before if "source=requirements," in run or "source=build," in run]
+
+
 @pytest.mark.parametrize("group", sorted(path.stem for path in REQUIREMENTS.glob("*.in")))
 def test_every_group_is_locked_with_hashes(group: str) -> None:
     """Each name of a group is in its lock, each package of the lock has hashes, and no lock names a host."""
