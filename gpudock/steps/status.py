@@ -71,20 +71,28 @@ class StatusCommand(Command):
     def conclude(self, report: Report, hosts: Sequence[str], *, json: bool) -> None:
         """Print the table of many hosts; those that could not be reached or asked have a row too."""
         if len(hosts) > 1 and not json:
-            report.write(table(hosts, self.cells, report.outcomes))
+            report.write(table(hosts, self.cells, report.outcomes, tuple(report.left_out)))
 
 
 def status(job: Job) -> None:
     """Tell what is on the host: engine, toolkit, image, container, services, GPUs; of many hosts a table."""
 
 
-def table(hosts: Sequence[str], cells: Mapping[str, Mapping[str, str]], outcomes: Sequence[Outcome]) -> str:
-    """Lay the hosts out, one a row, in their order. Why one has no answer is told where it failed."""
+def table(
+    hosts: Sequence[str],
+    cells: Mapping[str, Mapping[str, str]],
+    outcomes: Sequence[Outcome],
+    left_out: Sequence[str] = (),
+) -> str:
+    """Lay the hosts out, one a row, in their order. Why one has no answer is told where it failed.
+
+    `left_out` are those that a rollout did not begin.
+    """
     unreachable = {outcome.host for outcome in outcomes if isinstance(outcome.error, Unreachable)}
-    silent = dict.fromkeys(HEAD, "-")
     rows: list[tuple[str, ...]] = [HEAD]
     for host in hosts:
-        known = cells.get(host, {**silent, "reachable": "no" if host in unreachable else "failed"})
+        word = "no" if host in unreachable else "not asked" if host in left_out else "failed"
+        known = cells.get(host, {**dict.fromkeys(HEAD, "-"), "reachable": word})
         rows.append((host, *(known[name] for name in HEAD[1:])))
     return columns(rows)
 
@@ -98,7 +106,7 @@ def cells(settings: Settings, found: Status) -> Mapping[str, str]:
         "driver": machine.driver or "-",
         "toolkit": found.toolkit.version.partition("-")[0] or "-",
         "engine": engine.version if engine.answers else "-",
-        "image": f"{age(container.image.created)} old" if container.image.id else "-",
+        "image": f"{age(container.image.created)} old" if container.image.created else "-",
         "container": (container.health or container.status) if container.running else container.status or "-",
         "ssh": "on" if "ssh" in found.lab.services.up else "off",
         "jupyter": "on" if "jupyter" in found.lab.services.up else "off",
