@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import time
@@ -12,6 +13,8 @@ import fabric
 import paramiko
 import pytest
 
+from gpudock import mirrors
+from gpudock.mirrors import Choice
 from gpudock.steps import ssh as ssh_step
 from tests.conftest import Completed, Hosts
 from tests.testbed import TestHost, until
@@ -21,6 +24,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 Fab = Callable[..., Completed]
 CONTAINER = "cuda_container_chatbot"
+PASSWORD = "Zebra-7431-Quagga"
+
+# An index behind a password: sends those who know it on to the real one, and writes down what was asked.
+INDEX = r"""use IO::Socket::INET; my ($base, $login) = @ARGV; $SIG{CHLD} = "IGNORE";
+my $server = IO::Socket::INET->new(LocalPort => 9001, Listen => 20, ReuseAddr => 1) or die $!;
+while (my $client = $server->accept) { next if fork; my ($path, $known);
+  while (<$client>) { $path = $1 if m#^GET /simple(\S*)#; $known = 1 if /^Authorization: Basic \Q$login\E/i; last if /^\r?$/ }
+  open my $log, ">>", "/srv/index.log"; print $log "$path ", $known ? "known" : "unknown", "\n"; close $log;
+  print $client $known ? "HTTP/1.1 302 Found\r\nLocation: $base$path\r\n" : "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=x\r\n";
+  print $client "Content-Length: 0\r\nConnection: close\r\n\r\n"; exit }"""
 SCRIPTS = {
     "first.sh": 'echo "$GPUDOCK_USER" >>/opt/first\n',
     "start.sh": "#!/bin/bash\necho again >>/opt/start\n",
@@ -146,6 +159,26 @@ def test_a_difference_names_what_a_build_would_change(host: TestHost, folder: Pa
     assert facts["builds"] is True
     none = fab(target, "image.diff", *wanted(folder), "--set", "additions.pip=[]")
     assert "six  1." in none.out or "image.build would build" in none.out
+
+
+def test_a_mirrors_password_reaches_neither_layer_nor_log(host: TestHost, folder: Path, fab: Fab) -> None:
+    """A package comes by an index that wants a password; image, history, output, log and the host's files are free of it."""
+    real = mirrors.url(Choice("pypi", "", "")).removesuffix("/pip/")
+    if not real:
+        pytest.skip("this Python has no pip to tell the index's own address")
+    host.write("/srv/index.pl", INDEX)
+    login = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
+    host.sh(f"setsid perl /srv/index.pl {real} {login} >/dev/null 2>&1 &")
+    bridge = host.sh("ip -4 -o addr show docker0 | grep -o 'inet [0-9.]*' | cut -d' ' -f2").strip()
+    words = [*wanted(folder), "--set", "image.name=mirrored", "--set", "additions.pip=[iniconfig]"]
+    words += ["--set", f"mirrors.pypi=http://me:{PASSWORD}@{bridge}:9001/simple", "--json"]
+    done = fab({"gpu01": (host, "ops")}, "image.build", *words)
+    assert done.code == 0, done.err
+    assert "/iniconfig/ known" in host.read("/srv/index.log")
+    assert PASSWORD not in done.out + done.err
+    look = f"docker save mirrored | grep -ac {PASSWORD}; docker history --no-trunc mirrored | grep -c {PASSWORD}"
+    assert host.sh(f"{look}; grep -rl {PASSWORD} /var/lib/gpudock /var/log | wc -l").split() == ["0", "0", "0"]
+    host.sh("docker image rm mirrored")
 
 
 def test_back_to_the_former_image_and_forth(host: TestHost, folder: Path, fab: Fab) -> None:
