@@ -32,7 +32,7 @@ def context(settings: Settings) -> dict[str, str]:
     if wanted.pip:
         files["pip/list.txt"] = "".join(f"{name}\n" for name in wanted.pip)
     if wanted.pip_file:
-        files |= {f"pip/{name}": text for name, text in _packages(Path(wanted.pip_file).expanduser()).items()}
+        files |= {f"pip/{name}": text for name, text in _packages(settings).items()}
     return files
 
 
@@ -76,11 +76,13 @@ def _numbered(kind: str, names: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _packages(path: Path) -> dict[str, str]:
-    read = _READERS.get(path.suffix)
-    if not read:
-        raise UsageError(f"additions.pip_file: {path}: should be requirements.txt, uv.lock or environment.yml.")
-    return read(path)
+def _packages(settings: Settings) -> dict[str, str]:
+    path = Path(settings.additions.pip_file).expanduser()
+    if path.suffix in (".yml", ".yaml"):
+        return _environment(path, conda=settings.image.env == "conda")
+    if read := _READERS.get(path.suffix):
+        return read(path)
+    raise UsageError(f"{SETTING}: {path}: should be requirements.txt, uv.lock or environment.yml.")
 
 
 def _requirements(path: Path) -> dict[str, str]:
@@ -95,26 +97,31 @@ def _uv_lock(path: Path) -> dict[str, str]:
     return {"uv.lock": text(path, SETTING), "pyproject.toml": text(path.with_name("pyproject.toml"), SETTING)}
 
 
-def _environment(path: Path) -> dict[str, str]:
-    """The pip part of an environment.yml; packages of conda have no place in an environment that conda did not make."""
+def _environment(path: Path, *, conda: bool) -> dict[str, str]:
+    """An environment.yml: its pip part, and with `conda` the packages of conda-forge too, which uv could not bring."""
     try:
-        listed = (yaml.safe_load(text(path, SETTING)) or {}).get("dependencies") or []
+        document = yaml.safe_load(text(path, SETTING)) or {}
+        listed, channels = document.get("dependencies") or [], set(document.get("channels") or ())
     except (yaml.YAMLError, AttributeError) as error:
         raise UsageError(f"{SETTING}: {path}: is no environment.yml: {error}") from None
     names = [item for item in listed if isinstance(item, str) and not OWN.match(item)]
-    if names:
+    if names and not conda:
         raise UsageError(
             f"{SETTING}: {path}: {', '.join(names)}: packages of conda cannot go into an environment of uv. Name them "
-            "as packages of PyPI, below `- pip:`."
+            "as packages of PyPI, below `- pip:`, or choose image.env=conda."
+        )
+    if names and (others := channels - {"conda-forge", "nodefaults"}):
+        raise UsageError(
+            f"{SETTING}: {path}: channels: {', '.join(sorted(others))}: only conda-forge is used, as others have terms "
+            "that nobody can accept for you."
         )
     pip = [name for item in listed if isinstance(item, dict) for name in item.get("pip") or ()]
-    return {"requirements.txt": "".join(f"{name}\n" for name in pip)}
+    files = {"conda.txt": names, "requirements.txt": pip}
+    return {name: "".join(f"{line}\n" for line in lines) for name, lines in files.items() if lines}
 
 
 _READERS: Mapping[str, Callable[[Path], dict[str, str]]] = {
     ".txt": _requirements,
     ".in": _requirements,
     ".lock": _uv_lock,
-    ".yml": _environment,
-    ".yaml": _environment,
 }

@@ -152,7 +152,7 @@ def test_variables_volumes_ports_and_language_are_the_operators(settle: Settle) 
 def test_packages_of_the_operators_own_are_read_from_each_kind_of_file(settle: Settle, tmp_path: Path) -> None:
     """requirements.txt, uv.lock with its pyproject.toml, environment.yml; another file is exit code 2."""
     texts = {"reqs.txt": "six\n", "uv.lock": "lock", "pyproject.toml": "project", "x.json": "{}",
-             "env.yaml": "dependencies: [python=3.11, pip, {pip: [six, attrs]}]", "conda.yml": "dependencies: [numpy]",
+             "env.yaml": "dependencies: [python=3.11, pip, {pip: [six, attrs]}]", "conda.yml": "dependencies: [ffmpeg, {pip: [six]}]",
              "more.txt": "-r other.txt"}  # fmt: skip
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
@@ -163,10 +163,20 @@ def test_packages_of_the_operators_own_are_read_from_each_kind_of_file(settle: S
     ]:
         assert additions.context(settle(f"additions.pip_file={tmp_path / name}")) == expected
     for name, said in [
-        ("x.json", "should be requirements.txt"), ("conda.yml", "numpy: packages of conda"), ("more.txt", "another file"),
+        ("x.json", "should be requirements.txt"), ("conda.yml", "ffmpeg: packages of conda"), ("more.txt", "another file"),
     ]:  # fmt: skip
         with pytest.raises(UsageError, match=said):
             additions.context(settle(f"additions.pip_file={tmp_path / name}"))
+
+
+def test_an_environment_of_conda_takes_packages_of_conda_forge(settle: Settle, tmp_path: Path) -> None:
+    """By conda what is conda's, by uv what is PyPI's; a channel with terms of its own is refused."""
+    (tmp_path / "e.yml").write_text("{channels: [conda-forge], dependencies: [python, ffmpeg>=7, {pip: [six]}]}")
+    wanted = additions.context(settle("image.env=conda", f"additions.pip_file={tmp_path / 'e.yml'}"))
+    assert wanted == {"pip/conda.txt": "ffmpeg>=7\n", "pip/requirements.txt": "six\n"}
+    (tmp_path / "e.yml").write_text("{channels: [defaults], dependencies: [ffmpeg]}")
+    with pytest.raises(UsageError, match="defaults: only conda-forge"):
+        additions.context(settle("image.env=conda", f"additions.pip_file={tmp_path / 'e.yml'}"))
 
 
 def test_what_goes_into_the_image_is_part_of_its_hash_and_sent_with_the_context(settle: Settle, script: Path) -> None:
