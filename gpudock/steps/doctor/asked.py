@@ -37,6 +37,7 @@ def questions(settings: Settings) -> Questions:
         "doctor.health": question(scripts.HEALTH, name),
         "doctor.jupyter": question(scripts.JUPYTER, f"{compose.folder(settings)}/container", name),
         "doctor.disks": question(scripts.DISKS, settings.host.state),
+        "doctor.ss": question("command -v ss"),
         "doctor.limits": question(scripts.LIMITS),
         "doctor.selinux": question("getenforce && getsebool container_use_devices"),
         "doctor.cgroup": question("stat -fc %T /sys/fs/cgroup"),

@@ -30,6 +30,8 @@ def _mirrors(settings: Settings, answers: Answers) -> Seen | None:
     proxy = settings.network.https_proxy or settings.network.http_proxy
     if asked.layers(settings) and not all(map(asked.plain, [proxy, *asked.layers(settings).values()])):
         raise CannotTell("what needs a password to be tried is not put on a command line")
+    if asked.layers(settings) and not answers["network.reach"].out:
+        raise CannotTell("there is no curl on this host to try the mirrors with")
     return None
 
 

@@ -64,6 +64,8 @@ def _ports(settings: Settings, answers: Answers) -> Seen | None:
     others, listeners = answers["ports.containers"].out.splitlines(), answers["ports.listeners"].out.splitlines()
     taken = [(port, ports.holder_of(port, settings.stack.name, others, listeners)) for port in compose.ports(settings)]
     held = [f"{port} by {holder}" for port, holder in taken if holder]
+    if not held and not answers["doctor.ss"].ok:
+        raise CannotTell("there is no ss (iproute2) on this host")
     return Seen(f"taken: {known.listed(held)}") if held else None
 
 
@@ -127,7 +129,7 @@ RULES = (
         "`Bind for 127.0.0.1:8888 failed: port is already allocated`.",
         "{gpudock} setup --set jupyter.port=8889   # or ssh.port, stack.ports; or stop the other one",
         "https://github.com/docker/compose/issues/4950",
-        ("ports.containers", "ports.listeners"), _ports,
+        ("ports.containers", "ports.listeners", "doctor.ss"), _ports,
     ),
     Rule(
         "clock-off", "error", "the clock is right",

@@ -50,10 +50,11 @@ ENGINE_KIND = """readlink -f "$(command -v docker)"; readlink -f "$(command -v d
 snap list docker 2>/dev/null | grep '^docker '; ls /run/user/*/docker.sock 2>/dev/null
 journalctl -q -n 3 -o cat -u docker.service 2>/dev/null | sed 's/^/said /'; :"""
 
-# When the hook came (its change time: packages keep the time of the build in the other one), when dockerd started.
+# When the hook came (its change time: packages keep the time of the build in the other one), when dockerd started, by
+# its pid file, as a small machine has no ps.
 HOOK = """hook=$(command -v nvidia-container-runtime-hook) || exit 0
-pid=$(cat /var/run/docker.pid 2>/dev/null) || exit 0
-age=$(ps -o etimes= -p "$pid") && echo "$(stat -c %Z "$hook") $(($(date +%s) - age))\""""
+[ -e /var/run/docker.pid ] || exit 0
+echo "$(stat -c %Z "$hook") $(stat -c %Y /var/run/docker.pid)\""""
 
 PACKAGES = """if command -v dpkg-query >/dev/null; then
   dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n' "$@" 2>/dev/null
@@ -89,7 +90,7 @@ APT_LOCK = """for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/li
   number=$(stat -c %i "$lock" 2>/dev/null) || continue
   pid=$(awk -v file=":$number" 'index($6, file) && $6 ~ file "$" { print $5; exit }' /proc/locks)
   [ -n "$pid" ] && [ "$pid" != 0 ] && [ -d "/proc/$pid" ] || continue
-  echo "$lock $pid $(ps -o etimes= -p "$pid" | tr -d ' ') $(cat "/proc/$pid/comm")"; done; :"""
+  echo "$lock $pid $(($(date +%s) - $(stat -c %Y "/proc/$pid"))) $(cat "/proc/$pid/comm")"; done; :"""
 
 # A JSON object a container, without what may be secret: of the environment, only what rules read.
 CONTAINERS = """ids=$(docker ps -q) || exit 1; [ -n "$ids" ] || exit 0
@@ -142,16 +143,17 @@ for address in $first "$@"; do name=${address#*://}; name=${name%%/*}; name=${na
   [ -n "$name" ] || continue
   (timeout 3 getent ahosts "$name" >/dev/null 2>&1; echo "$name $?") & done; wait"""
 
-# layer, address, what came of it (an HTTP code, or why not), and how far the host's clock is ahead, in seconds
+# layer, address, what came of it (an HTTP code, or why not), and how far the host's clock is ahead, in seconds;
+# whose certificates are trusted is not the question here
 REACH = """. /etc/os-release; proxy=$1; shift; [ -z "$proxy" ] || export http_proxy="$proxy" https_proxy="$proxy"
 one() { if command -v curl >/dev/null; then
-    head=$(curl -sS -L -I -m 4 -w 'code %{http_code}' "$2" 2>&1); code=$(echo "$head" | sed -n 's/^code //p')
+    head=$(curl -sSLIk -m 4 -w 'code %{http_code}' "$2" 2>&1); code=$(echo "$head" | sed -n 's/^code //p')
     [ "${code:-000}" != 000 ] || code=$(echo "$head" | head -n 1 | tr ' ' '_')
     stamp=$(echo "$head" | tr -d '\\r' | sed -n 's/^[Dd]ate: //p' | tail -n 1)
+  elif [ -n "$proxy" ] || ! command -v bash >/dev/null; then return
   else rest=${2#*://}; name=${rest%%/*}; case $name in *:*) port=${name##*:};; *) port=443
     case $2 in http:*) port=80;; esac;; esac; stamp=
-    code=no_answer; command -v bash >/dev/null &&
-      timeout 4 bash -c ": </dev/tcp/${name%%:*}/$port" 2>/dev/null && code=200; fi
+    code=no_answer; timeout 4 bash -c ": </dev/tcp/${name%%:*}/$port" 2>/dev/null && code=200; fi
   ahead=-; [ -z "$stamp" ] || ahead=$(($(date +%s) - $(date -d "$stamp" +%s)))
   echo "$1 $2 $code $ahead"; }
 for pair in "$@"; do

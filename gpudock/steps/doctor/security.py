@@ -31,6 +31,8 @@ def _published(settings: Settings, answers: Answers) -> Seen | None:
 
 
 def _engine_socket(settings: Settings, answers: Answers) -> Seen | None:
+    if not answers["doctor.ss"].ok:
+        raise CannotTell("there is no ss (iproute2) on this host")
     listeners = [line for line in answers["ports.listeners"].out.splitlines() if '"dockerd"' in line]
     words = answers["doctor.daemon-command"].out
     if not listeners or "--tlsverify" in words or '"tlsverify": true' in answers["doctor.daemon-json"].out:
@@ -118,7 +120,7 @@ RULES = (
         "Whoever can connect is root on this host; such ports are searched for and found within hours.",
         "systemctl edit docker   # without -H tcp://…; use ssh:// instead",
         "https://docs.docker.com/engine/security/protect-access/",
-        ("ports.listeners", "doctor.daemon-command", "doctor.daemon-json"), _engine_socket,
+        ("ports.listeners", "doctor.ss", "doctor.daemon-command", "doctor.daemon-json"), _engine_socket,
     ),
     Rule(
         "socket-mounted", "warning", "no container that runs as root has the engine's socket",
