@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpudock.config import load_families
-from gpudock.errors import Refused, UsageError
+from gpudock.errors import CannotTell, Refused, UsageError
 from gpudock.inventory import nearest
 from gpudock.settings import Family, Settings
 from gpudock.steps.machine import Machine, wants_gpu
@@ -36,8 +36,13 @@ def newest(driver: str) -> str:
 
 
 def major(driver: str) -> int:
-    """A driver's major version: 580 of 580.95.05."""
-    return int(driver.partition(".")[0])
+    """A driver's major version: 580 of 580.95.05. Raises CannotTell where nvidia-smi answered with an error."""
+    number = driver.partition(".")[0]
+    if not number.isdecimal():
+        raise CannotTell(
+            f"The NVIDIA driver does not tell its version, but says: {driver}. Run nvidia-smi on the host."
+        )
+    return int(number)
 
 
 def torch_lock(settings: Settings, machine: Machine) -> str:

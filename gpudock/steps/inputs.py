@@ -20,16 +20,20 @@ CONTEXT = Path(__file__).parents[2] / "docker"
 
 @dataclass(frozen=True)
 class World:
-    """Groups that agree with each other and with no other group, and what they are locked for."""
+    """Groups that agree with each other and with no other group, and what they are locked for.
+
+    `driver` is the oldest driver, by its major version, that their torch works with.
+    """
 
     groups: tuple[str, ...]
     pythons: tuple[str, ...]
     architectures: tuple[str, ...]
+    driver: int
 
 
 WORLDS = (
-    World(("documented", "documented-flash-attn"), ("3.11",), ("amd64", "x86_64")),
-    World(("gptq",), ("3.11", "3.12", "3.13"), ("amd64", "x86_64")),
+    World(("documented", "documented-flash-attn"), ("3.11",), ("amd64", "x86_64"), 525),
+    World(("gptq",), ("3.11", "3.12", "3.13"), ("amd64", "x86_64"), 580),
 )
 
 
@@ -68,6 +72,10 @@ def _check_worlds(settings: Settings, machine: Machine, chosen: tuple[str, ...])
             raise Refused(
                 f"The group {name} is locked for Python {' and '.join(world.pythons)} on "
                 f"{' and '.join(world.architectures)}, not for {settings.image.python} on {machine.architecture}."
+            )
+        if wants_gpu(settings, machine) and cuda.major(machine.driver) < world.driver:
+            raise Refused(
+                f"The torch of the group {name} needs driver {world.driver} or newer; this host has {machine.driver}."
             )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gpudock.config import ROOT, load_families
-from gpudock.errors import Refused, SettingsError, UsageError
+from gpudock.errors import CannotTell, Refused, SettingsError, UsageError
 from gpudock.steps import base, build, inputs
 from gpudock.steps.machine import Machine
 from tests.conftest import Settle
@@ -51,6 +51,12 @@ def test_a_driver_too_old_for_all_is_refused(settle: Settle) -> None:
     assert inputs.locks(settle("gpu.use=off"), driven_by("470.82")) == ("notebook", "app")
 
 
+def test_a_driver_that_says_an_error_is_told(settle: Settle) -> None:
+    """nvidia-smi prints its errors where its answer should be."""
+    with pytest.raises(CannotTell, match=r"says: NVIDIA-SMI has failed.*Run nvidia-smi"):
+        inputs.arguments(settle(), driven_by("NVIDIA-SMI has failed"))
+
+
 def test_a_driver_too_old_for_what_was_asked_is_refused(settle: Settle) -> None:
     """Both versions are named, and the choice that would work; an older CUDA than possible may be asked for."""
     with pytest.raises(Refused, match=r"535\.129\.03.*image\.cuda=cu130.*580 or newer.*--set image\.cuda=cu126"):
@@ -83,6 +89,8 @@ def test_worlds_of_their_own_stay_alone(settle: Settle) -> None:
         inputs.locks(settle("profile=documented", "image.groups=[documented,app]"), DEBIAN)
     with pytest.raises(Refused, match=r"Python 3\.11 on amd64.*not for 3\.12"):
         inputs.locks(settle("profile=documented", "image.python='3.12'"), DEBIAN)
+    with pytest.raises(Refused, match=r"gptq needs driver 580 or newer; this host has 550\.1"):
+        inputs.locks(settle("image.groups=[gptq]"), driven_by("550.1"))
     with pytest.raises(UsageError, match=r"no notebok.*Did you mean notebook"):
         inputs.locks(settle("image.groups=[notebok]"), DEBIAN)
     with pytest.raises(Refused, match=r"image\.base=devel"):
