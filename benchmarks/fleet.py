@@ -134,7 +134,7 @@ def variants(folder: Path, overrides: Sequence[str]) -> dict[str, list[str]]:
 
 
 def measure(argv: Sequence[str], count: int, folder: Path) -> tuple[float, float, int]:
-    """Run a program on so many hosts: seconds, its own processor time, its most memory in KB. Connections are new."""
+    """Run a program on so many hosts: seconds, its own processor time, its most memory in KB."""
     names = [f"gpu{index:02}" for index in range(1, count + 1)]
     lines = (folder / "all.ini").read_text().splitlines()[:count]
     (folder / "some.ini").write_text("\n".join(lines))

@@ -36,8 +36,8 @@ def clean(pair: Fleet) -> None:
 
 @pytest.fixture
 def host(pair: Fleet) -> TestHost:
-    """The machine that two operators want, where each mark takes 2 s."""
-    pair.hosts["gpu01"].write("/etc/slow", "2")
+    """The machine that two operators want, where each mark takes 4 s."""
+    pair.hosts["gpu01"].write("/etc/slow", "4")
     return pair.hosts["gpu01"]
 
 
@@ -83,6 +83,7 @@ def test_the_lock_dies_with_its_holder(pair: Fleet, host: TestHost) -> None:
     fleet.until_begun(host, "anna")
     first.send_signal(signal.SIGKILL)
     first.communicate()
+    host.sh("rm /etc/slow")
     code, _, err = pair.run("mark.make", "-H", "gpu01", environ={"SUDO_USER": "ben"})
     assert code == 0, err
     assert pair.marks()["gpu01"] == ["first", "second"]
