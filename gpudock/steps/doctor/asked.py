@@ -5,13 +5,14 @@ Each is read-only, takes well under a second, and prints little: a shell text do
 
 from __future__ import annotations
 
+import time
+
 from gpudock import mirrors
 from gpudock.questions import Questions, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import compose, image, machine, ports
 from gpudock.steps.doctor import scripts
-from gpudock.steps.doctor.rule import now
 from gpudock.steps.toolkit import daemon, repository
 
 TOOLKIT_CONFIG = "/etc/nvidia-container-runtime/config.toml"
@@ -97,7 +98,7 @@ def _network(settings: Settings) -> Questions:
         "network.names": question(scripts.NAMES, *[] if proxy else addresses),
         "network.reach": question(scripts.REACH, proxy if plain(proxy) else "", *addresses),
         "network.proxy": question(scripts.PROXY, proxy.rpartition("@")[2]),
-        "network.clock": question(scripts.CLOCK, str(now())),
+        "network.clock": question(scripts.CLOCK, str(int(time.time()))),
     }
 
 

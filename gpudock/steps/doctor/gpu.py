@@ -12,7 +12,7 @@ from gpudock.steps.doctor.known import NEEDS_GPU
 from gpudock.steps.doctor.rule import Rule, Seen
 
 NVSWITCH = "0x0680"  # PCI class "bridge, other": what an NVSwitch is
-DRIVER_CODES = {999: "unknown error", 802: "system not yet initialized", 803: "driver mismatch", 100: "no device"}
+CODES = {999: "unknown error", 802: "system not yet initialized", 803: "driver mismatch", 100: "no device"}
 CUDA_CODE = re.compile(r"^\d+$")
 
 
@@ -43,7 +43,7 @@ def _cuda(settings: Settings, answers: Answers) -> Seen | None:
         )
     if code in ("0", "802"):
         return None
-    return Seen(f"nvidia-smi answers, and cuInit returns {code} ({DRIVER_CODES.get(int(code), 'an error')})")
+    return Seen(f"nvidia-smi answers, and cuInit returns {code} ({CODES.get(int(code), 'an error')})")
 
 
 def _mig(settings: Settings, answers: Answers) -> Seen | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -97,8 +96,3 @@ def examine(rules: Sequence[Rule], settings: Settings, answers: Answers) -> Exam
             findings.append(Finding(rule, seen))
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Examination(tuple(findings), tuple(unknown), tuple(fine))
-
-
-def now() -> int:
-    """The operator's clock, in whole seconds since 1970: what a host's clock is compared with."""
-    return int(time.time())

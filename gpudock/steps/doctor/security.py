@@ -13,6 +13,7 @@ from gpudock.steps.doctor.known import NEEDS_CONTAINERS, NEEDS_GPU
 from gpudock.steps.doctor.rule import Rule, Seen
 
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
+STRONG = ("argon2",)  # kinds of hashes that jupyter_server makes today
 SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock")
 
 
@@ -91,7 +92,7 @@ def _jupyter(settings: Settings, answers: Answers) -> Seen | None:
         return None
     if "password" not in told and "token" not in told:
         return Seen("JupyterLab is switched on with neither a password nor a token, so that it does not start")
-    if "password" in told and told["password"] not in ("argon2",):
+    if "password" in told and told["password"] not in STRONG:
         return Seen(f"JupyterLab's password is kept as {told['password']}, not argon2", severity="warning")
     if "password" not in told and int(told["token"] or 0) < 16:
         return Seen(f"JupyterLab's token has {told['token']} characters", severity="warning")
