@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import groupby
 from threading import Lock
 from typing import Any
 
@@ -37,6 +38,7 @@ class Report:
         self.started = time.monotonic()
         self._news: dict[str, float] = {}
         self._running: dict[str, str] = {}
+        self._skipped: dict[str, list[Outcome]] = {}
         self._writing = Lock()
 
     def arrive(self, host: str) -> None:
@@ -53,6 +55,7 @@ class Report:
 
     def begin(self, host: str, step: str, action: Action) -> None:
         """An action begins."""
+        self._tell_skipped(host)
         self._running[host] = f"{host} {step}: {action.why}"
         self._news[host] = time.monotonic()
         self.logs.write(host, f"{step}: {action.why}")
@@ -78,6 +81,7 @@ class Report:
 
     def say(self, host: str, step: str, facts: Mapping[str, Any], text: str) -> None:
         """Give a task's answer: `text` to people, `facts` to machines."""
+        self._tell_skipped(host)
         self.write(f"{host}\n{text}" if self.hosts > 1 else text)
 
     def note(self, host: str, text: str) -> None:
@@ -96,20 +100,24 @@ class Report:
         self.write(text, "changed")
 
     def show(self, outcome: Outcome) -> None:
-        """Show a step that is done; the error of one that failed goes to standard error."""
+        """Show a step that is done, skipped ones together; the error of one that failed goes to standard error."""
         name = f"{outcome.host} {outcome.step}"
+        if outcome.status == "skipped":
+            self._skipped.setdefault(outcome.host, []).append(outcome)
+            return
+        self._tell_skipped(outcome.host)
         if outcome.error:
             self.complain(f"{name}: failed. {outcome.error.message}{self._where(outcome)}")
         elif outcome.status == "planned":
             self._planned(name, outcome)
-        elif outcome.status == "skipped":
-            self.write(f"{name}: skipped, {outcome.reason}", "skipped")
         elif outcome.status == "ok":
             self.write(f"{name}: ok", "ok")
 
     def close(self, codes: Mapping[str, int]) -> None:
         """Print the summary, where there is something to sum up: of many hosts a table, then one line."""
         self.logs.close()
+        for host in codes:
+            self._tell_skipped(host)
         if not self.outcomes and not self.left_out:
             return
         if self.hosts > 1 and (self.left_out or any(outcome.status != "failed" for outcome in self.outcomes)):
@@ -152,6 +160,11 @@ class Report:
         """Print an error."""
         with self._writing:
             print(without_passwords(text), file=sys.stderr, flush=True)
+
+    def _tell_skipped(self, host: str) -> None:
+        """Show the steps skipped since the last line, those with one reason on one line."""
+        for reason, group in groupby(self._skipped.pop(host, []), lambda outcome: outcome.reason):
+            self.write(f"{host} {', '.join(outcome.step for outcome in group)}: skipped, {reason}", "skipped")
 
     def _verdict(self, host: str, code: int) -> str:
         failed = [outcome.step for outcome in self.outcomes if outcome.host == host and outcome.error]
