@@ -12,16 +12,28 @@ from typing import Any
 from gpudock.errors import CannotTell
 from gpudock.host import Host
 
+SHELL = ("sh", "-c")
 Argv = tuple[str, ...]
 Questions = Mapping[str, Argv]
 
 TIME_LIMIT = 30  # seconds; a Docker daemon that hangs must not hang us
+TIMED_OUT = 124  # the exit code of an answer that came to this limit, as timeout(1) has it
 
-# One small file an answer, on a file system that a full disk does not touch; one `cat` brings them all.
+# One small file an answer, on a file system that a full disk does not touch; one `cat` brings them all. One watch ends
+# what is late: timeout(1) and a shell for each question would be a third of what all of them cost the host.
 FRAME = """folder=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT; cd "$folder" || exit 1
+below() {{ cat "/proc/$1/task/$1/children"; }}
+end() {{ children=$(below "$1"); kill "$1"; for child in $children; do end "$child"; done; }}
 {asking}
-wait; cat {files}"""
+(sleep {limit}; : >late
+for question in $pids; do
+  children=$(below "$question") || kill "$question"; for child in $children; do end "$child"; done
+done) >/dev/null 2>&1 </dev/null & watch=$!
+wait $pids; end $watch 2>/dev/null; cat {files}"""
+ASKING = """{{ ( {body}
+) >{out} 2>{err} </dev/null; code=$?; [ ! -e late ] || code={late}
+printf '%s' '{boundary}' >>{out}; printf '\\n%s%s' $code '{boundary}' >>{err}; }} 2>/dev/null & pids="$pids $!\""""
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,7 @@ Answers = Mapping[str, Answer]
 
 def shell(script: str, *arguments: str) -> Argv:
     """A question that needs a shell: `script` sees `arguments` as $1, $2, …"""
-    return ("sh", "-c", script, "sh", *arguments)
+    return (*SHELL, script, "sh", *arguments)
 
 
 def file(path: str) -> Argv:
@@ -107,8 +119,12 @@ def script(questions: Questions, boundary: str) -> str:
     for index, argv in enumerate(questions.values()):
         out, err = f"{index}.o", f"{index}.e"
         files += [out, err]
-        asking.append(
-            f"(timeout {TIME_LIMIT} {shlex.join(argv)} >{out} 2>{err} </dev/null; code=$?; "
-            f"printf '%s' '{boundary}' >>{out}; printf '\\n%s%s' $code '{boundary}' >>{err})&"
-        )
-    return FRAME.format(asking="\n".join(asking), files=" ".join(files))
+        asking.append(ASKING.format(body=_body(argv), out=out, err=err, late=TIMED_OUT, boundary=boundary))
+    return FRAME.format(asking="\n".join(asking), files=" ".join(files), limit=TIME_LIMIT)
+
+
+def _body(argv: Argv) -> str:
+    """A question as the frame's own shell runs it: one made by `shell` needs no shell of its own."""
+    if argv[:2] == SHELL:
+        return f"set -- {shlex.join(argv[4:])}\n{argv[2]}"
+    return f"exec {shlex.join(argv)}"

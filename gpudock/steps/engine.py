@@ -30,14 +30,19 @@ DEBIAN_13 = ("docker.io", "docker-cli", "docker-buildx", "docker-compose", "ipta
 UBUNTU = ("docker.io", "docker-buildx", "docker-compose-v2", "iptables")
 
 # A machine can have several clients, and one from 23.0 on builds only with the buildx plugin.
-CLIENTS = """for folder in $(echo "$PATH" | tr : ' '); do
+PLUGIN_FOLDERS = "/usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker $HOME/.docker"
+CLIENTS = f"""buildx=; for folder in {PLUGIN_FOLDERS}; do
+  [ ! -e "$folder/cli-plugins/docker-buildx" ] || buildx=there
+done
+for folder in $(echo "$PATH" | tr : ' '); do
   client=$(readlink -f "$folder/docker" 2>/dev/null) && [ -x "$client" ] || continue
   case " $seen " in *" $client "*) continue;; esac; seen="$seen $client"
-  echo "$folder/docker $("$client" --version | sed 's/.*version \\([0-9.]*\\).*/\\1/')"
+  version=0  # with the plugin every client builds, and a client takes 30 ms to say its version
+  [ -n "$buildx" ] || version=$("$client" --version | sed 's/.*version \\([0-9.]*\\).*/\\1/')
+  echo "$folder/docker $version"
 done"""
 
-PLUGINS = """for folder in /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker \\
-  "$HOME/.docker"; do ls "$folder/cli-plugins" 2>/dev/null; done; :"""
+PLUGINS = f"""for folder in {PLUGIN_FOLDERS}; do ls "$folder/cli-plugins" 2>/dev/null; done; :"""
 
 # Only a machine without an engine asks whether Docker's own repository answers.
 REPOSITORY = """command -v dockerd >/dev/null && exit 0

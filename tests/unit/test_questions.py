@@ -7,6 +7,7 @@ import time
 import invoke
 import pytest
 
+from gpudock import questions
 from gpudock.errors import CannotTell
 from gpudock.host import Host
 from gpudock.questions import Answer, ask, file, shell
@@ -54,3 +55,24 @@ def test_output_that_is_no_json_cannot_tell() -> None:
     """A tool that prints something else than JSON is an error that names the tool."""
     with pytest.raises(CannotTell, match="docker info"):
         Answer(("docker", "info"), 0, "Segmentation fault", "").json()
+
+
+def test_a_question_that_hangs_is_ended_and_the_others_are_answered(
+    here: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is late ends with timeout's code, what it started with it; the rest is as ever, and nothing waits for the limit."""
+    monkeypatch.setattr(questions, "TIME_LIMIT", 1)
+    started = time.monotonic()
+    answers = ask(
+        here, {"hangs": shell("sleep 41.7 | cat; echo never"), "plain": ("sleep", "41.7"), "fine": ("echo", "x")}
+    )
+    assert (answers["hangs"].code, answers["plain"].code, answers["fine"].code) == (124, 124, 0)
+    assert (answers["hangs"].out, answers["fine"].out) == ("", "x\n")
+    assert 1 <= time.monotonic() - started < 10
+    assert ask(here, {"left": shell("pgrep -f '[s]leep 41.7'")})["left"].out == ""
+
+
+def test_a_question_may_exit_exec_and_change_folder(here: Host) -> None:
+    """Questions share a shell and still do not touch each other."""
+    answers = ask(here, {"cd": shell("cd /; exit 4"), "exec": shell("exec pwd"), "missing": ("no-such-program",)})
+    assert (answers["cd"].code, answers["exec"].ok, answers["missing"].not_found) == (4, True, True)
