@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpudock.actions import Action, Write
 from gpudock.converge import Blocked
 from gpudock.settings import Settings
-from gpudock.steps import apt
+from gpudock.steps import apt, login
 from gpudock.steps.toolkit import repository, rpm
 from gpudock.steps.toolkit.facts import Toolkit, remember
 from gpudock.steps.toolkit.key import FetchKey
@@ -20,11 +20,12 @@ def plan_repository(settings: Settings, toolkit: Toolkit) -> list[Action]:
         actions += apt.mend(settings, toolkit.engine.machine)
         actions.append(apt.update(settings, "fetch the package lists"))
         actions.append(apt.install(settings, "install TLS's authorities", "ca-certificates"))
+    actions += _login(settings, toolkit)
     if toolkit.fingerprints != (settings.toolkit.fingerprint,) or toolkit.key_mode != "644":
         actions += _key(settings, toolkit)
-    path, text = _source(settings, toolkit, experimental=toolkit.experimental)
+    text = _text(settings, toolkit, experimental=toolkit.experimental)
     if toolkit.source != text:
-        actions.append(Write("add NVIDIA's repository", path, text, toolkit.source))
+        actions.append(write("add NVIDIA's repository", toolkit, text))
     return [*remember(settings, toolkit), *actions] if actions else []
 
 
@@ -36,8 +37,15 @@ def plan_channel(settings: Settings, toolkit: Toolkit) -> list[Action]:
     if toolkit.experimental == wanted:
         return []
     why = f"switch the experimental channel {'on' if wanted else 'off'}"
-    path, text = _source(settings, toolkit, experimental=wanted)
-    return [Write(why, path, text, toolkit.source)]
+    return [write(why, toolkit, _text(settings, toolkit, experimental=wanted))]
+
+
+def write(why: str, toolkit: Toolkit, text: str) -> Write:
+    """Put the repository's file in place. With dnf and yum a mirror's login is in it: then root alone reads it."""
+    private = rpm.private(text)
+    secret = any(rpm.private(each) or "@" in each for each in (text, toolkit.source or ""))
+    mode = 0o600 if private else 0o644
+    return Write(why, toolkit.paths[1], text, toolkit.source, mode=mode, secret=secret)
 
 
 def key_addresses(settings: Settings) -> tuple[str, ...]:
@@ -55,7 +63,15 @@ def _key(settings: Settings, toolkit: Toolkit) -> list[Action]:
     return [fetch] if toolkit.manager == "apt" else [fetch, rpm.trust()]
 
 
-def _source(settings: Settings, toolkit: Toolkit, *, experimental: bool) -> tuple[str, str]:
+def _text(settings: Settings, toolkit: Toolkit, *, experimental: bool) -> str:
     if toolkit.manager == "apt":
-        return repository.SOURCE, repository.render(settings, experimental=experimental)
-    return rpm.source(toolkit.manager), rpm.render(settings, experimental=experimental)
+        return repository.render(settings, experimental=experimental)
+    return rpm.render(settings, toolkit.manager, experimental=experimental)
+
+
+def _login(settings: Settings, toolkit: Toolkit) -> list[Action]:
+    """Keep a mirror's login where root alone reads it: before the key is fetched, and before the source is there."""
+    if toolkit.manager == "apt":
+        return login.keep("NVIDIA", repository.LOGIN, login.apt_entry(repository.address(settings)), toolkit.login)
+    text = rpm.zypper_login(settings) if toolkit.manager == "zypper" else None
+    return login.keep("NVIDIA", rpm.ZYPPER_LOGIN, text, toolkit.login)
