@@ -63,7 +63,7 @@ class Toolkit:
     `others` are other files that name the repository. `outdated` tells that dockerd runs since before the toolkit came,
     so that only a restart lets it hand out GPUs by `cdi` or `gpus`; `running` are the containers that would stop.
     `trusts` tells whether TLS has authorities here, `root` is the engine's folder, `manager` installs packages.
-    `login` is what `login.found` says of the mirror's login.
+    `login` is what `login.found` says of the mirror's login, `preferences` what apt may take from the CUDA repository.
     """
 
     engine: Engine
@@ -82,6 +82,7 @@ class Toolkit:
     specification: cdi.Specification = field(default=cdi.Specification(), metadata={"secret": True})
     manager: str = "apt"
     login: str = field(default="", metadata={"secret": True})
+    preferences: str | None = None
 
     @property
     def version(self) -> str:
@@ -147,6 +148,7 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
         specification=cdi.read(answers, _info(info)),
         manager=manager,
         login=login.found(answers["toolkit.login"]),
+        preferences=answers["toolkit.preferences"].file(),
     )
 
 

@@ -12,6 +12,7 @@ from gpudock.questions import Answers, Questions, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import login
+from gpudock.steps.toolkit import cuda_repository
 
 REPOSITORY = "https://nvidia.github.io/libnvidia-container"
 KEYRING = "/usr/share/keyrings/nvidia-container-toolkit-keyring.gpg"
@@ -30,12 +31,15 @@ TRUSTED = "[ -e /etc/ssl/certs/ca-certificates.crt ]"
 QUESTIONS: Questions = {
     "toolkit.trust": question(TRUSTED),
     "toolkit.source": file(SOURCE),
-    "toolkit.others": question(ENTRIES, OURS),
+    "toolkit.preferences": file(cuda_repository.PREFERENCES),
+    "toolkit.others": question(ENTRIES, f"{OURS}|compute/cuda/repos"),
 }
 
 
 def address(settings: Settings) -> str:
     """The base address of NVIDIA's packages, as set: with a login where it has one."""
+    if cuda_repository.chosen(settings):
+        return settings.toolkit.cuda_repository.rstrip("/")
     return settings.mirrors.toolkit or REPOSITORY
 
 
@@ -46,7 +50,8 @@ def public(settings: Settings) -> str:
 
 def channel(settings: Settings) -> str:
     """How the addresses begin that the chosen channel's packages come from; experimental has the stable ones too."""
-    return f"{public(settings)}/" + ("stable/" if settings.toolkit.channel == "stable" else "")
+    flat = cuda_repository.chosen(settings) or settings.toolkit.channel == "experimental"
+    return f"{public(settings)}/" + ("" if flat else "stable/")
 
 
 def render(settings: Settings, *, experimental: bool) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from gpudock.actions import Action, Run, remove, shell
 from gpudock.settings import Settings
 from gpudock.steps import apt
-from gpudock.steps.toolkit import daemon, record, repository, rpm
+from gpudock.steps.toolkit import cuda_repository, daemon, record, repository, rpm
 from gpudock.steps.toolkit.change import Replace, decode
 from gpudock.steps.toolkit.facts import PACKAGES, Toolkit
 from gpudock.steps.toolkit.source import write
@@ -99,6 +99,8 @@ def _files(toolkit: Toolkit, folder: str) -> list[Action]:
     source = _before(toolkit, "source")
     actions: list[Action] = []
     key, path, _ = toolkit.paths
+    if toolkit.preferences is not None:
+        actions.append(remove("remove apt's preferences for NVIDIA's CUDA repository", cuda_repository.PREFERENCES))
     if toolkit.login:
         actions.append(remove("remove the login of NVIDIA's mirror", repository.LOGIN, rpm.ZYPPER_LOGIN))
     if source is not None and source != toolkit.source:
