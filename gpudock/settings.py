@@ -87,6 +87,9 @@ class Engine(Section, frozen=True):
 class Toolkit(Section, frozen=True):
     """The NVIDIA Container Toolkit."""
 
+    source: Literal["github", "cuda"]
+    cuda_repository: Annotated[str, Meta(pattern=r"^https?://[^@\s]+$")]
+    cuda_fingerprint: Annotated[str, Meta(pattern=r"^[0-9A-F]{40}$")]
     channel: Literal["stable", "experimental"]
     version: Annotated[str, Meta(pattern=r"^(\d+\.\d+\.\d+([~-][\w.~-]+)?)?$")]
     minimum_version: Annotated[str, Meta(pattern=r"^\d+\.\d+\.\d+$")]

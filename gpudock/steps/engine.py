@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from gpudock.actions import Action, Run, Write, shell
+from gpudock.actions import Action, Run, shell
 from gpudock.command import namespace
 from gpudock.converge import Blocked, Step
 from gpudock.errors import CannotTell, Refused
@@ -14,12 +14,8 @@ from gpudock.questions import Answers, Questions
 from gpudock.questions import engine as engine_api
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import apt, machine
+from gpudock.steps import apt, docker_repository, login, machine
 from gpudock.steps.machine import Machine
-
-DOCKER_REPOSITORY = "https://download.docker.com"
-KEYRING = "/etc/apt/keyrings/docker.asc"
-SOURCE = "/etc/apt/sources.list.d/docker.list"
 
 # https://docs.docker.com/engine/install/debian/ and …/ubuntu/
 DOCKER_PACKAGES = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin")
@@ -44,11 +40,6 @@ done"""
 
 PLUGINS = f"""for folder in {PLUGIN_FOLDERS}; do ls "$folder/cli-plugins" 2>/dev/null; done; :"""
 
-# Only a machine without an engine asks whether Docker's own repository answers.
-REPOSITORY = """command -v dockerd >/dev/null && exit 0
-/usr/lib/apt/apt-helper -o Acquire::Retries=0 -o Acquire::https::Timeout=5 -o Acquire::http::Timeout=5 \\
-  download-file "$1" "$(mktemp -u)" >/dev/null 2>&1 && echo reachable"""
-
 READY = """tries=0; until docker info >/dev/null 2>&1; do
   tries=$((tries + 1)); [ $tries -lt 60 ] || {
     docker info 2>&1 | tail -n 3; tail -n 20 /var/log/docker.log 2>/dev/null; exit 1; }
@@ -70,13 +61,16 @@ def questions(settings: Settings) -> Questions:
         "docker.enabled": question("systemctl is-enabled docker 2>/dev/null; :"),
         "docker.compose": question("command -v docker-compose; :"),
         "docker.group": question("getent group docker; :"),
-        "docker.repository": question(REPOSITORY, f"{settings.mirrors.docker or DOCKER_REPOSITORY}/linux/debian/gpg"),
+        **docker_repository.questions(settings),
     }
 
 
 @dataclass(frozen=True)
 class Engine:
-    """The Docker engine of a host. `version` is empty where none answers, `error` then says what was said."""
+    """The Docker engine of a host. `version` is empty where none answers, `error` then says what was said.
+
+    `source` is the text of docker.list, `login` what `login.found` says of the mirror's login.
+    """
 
     machine: Machine
     installed: bool
@@ -93,6 +87,8 @@ class Engine:
     running: int
     rootless: bool
     desktop: bool
+    source: str | None = field(default=None, metadata={"secret": True})
+    login: str = field(default="", metadata={"secret": True})
 
     @property
     def answers(self) -> bool:
@@ -118,18 +114,20 @@ def read(settings: Settings, answers: Answers) -> Engine:
         compose=compose,
         enabled=answers["docker.enabled"].out.strip() == "enabled",
         members=tuple(members.split(",")) if members else (),
-        repository=answers["docker.repository"].out.strip() == "reachable",
+        repository=docker_repository.reachable(answers),
         runtimes=info.get("Runtimes") or {},
         live_restore=bool(info.get("LiveRestoreEnabled")),
         running=int(info.get("ContainersRunning") or 0),
         rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
         desktop=info.get("OperatingSystem") == "Docker Desktop",
+        source=answers["docker.source"].file(),
+        login=login.found(answers["docker.login"]),
     )
 
 
 def plan(settings: Settings, engine: Engine) -> list[Action]:
     """Install what is missing, start what does not run, and let the operator use it."""
-    actions: list[Action] = []
+    actions = docker_repository.mend(settings, engine.machine, engine.source, engine.login)
     if not engine.installed or not engine.compose or not engine.builds:
         actions += _install(settings, engine)
     if not engine.answers:
@@ -202,15 +200,9 @@ def _distribution_packages(engine: Engine) -> tuple[str, ...]:
 
 
 def _from_docker(settings: Settings, engine: Engine) -> list[Action]:
-    host = engine.machine
-    base = f"{settings.mirrors.docker or DOCKER_REPOSITORY}/linux/{host.upstream}"
-    line = f"deb [arch={host.architecture} signed-by={KEYRING}] {base} {host.codename} stable\n"
-    fetch = 'mkdir -p "$(dirname "$2")" && /usr/lib/apt/apt-helper download-file "$1" "$2" && chmod 0644 "$2"'
-    key = shell("fetch the key of Docker's repository", fetch, f"{base}/gpg", KEYRING)
     return [
-        key,
-        Write("add Docker's repository", SOURCE, line),
-        apt.update(settings, "fetch its package lists", SOURCE),
+        *docker_repository.add(settings, engine.machine, engine.login),
+        apt.update(settings, "fetch its package lists", docker_repository.SOURCE),
         apt.install(settings, "install Docker, Buildx and Compose", *DOCKER_PACKAGES),
     ]
 

@@ -108,7 +108,7 @@ def test_the_channel_is_switched_only_where_it_differs(settle: Settle, wanted: s
     """Both ways, and not at all where it is right; the same for apt and for dnf."""
     settings = settle(f"toolkit.channel={wanted}")
     for manager, text in [
-        ("apt", repository.render(settings, experimental=there)), ("dnf", rpm.render(settings, experimental=there)),
+        ("apt", repository.render(settings, experimental=there)), ("dnf", rpm.render(settings, "dnf", experimental=there)),
     ]:  # fmt: skip
         facts = replace(NONE, source=text, manager=manager)
         assert facts.experimental is there
@@ -320,6 +320,7 @@ def test_setup_leaves_the_toolkit_out_without_a_gpu(settle: Settle) -> None:
     [
         ("alpine", "", "3.20", "x86_64"), ("fedora", "", "42", "x86_64"), ("debian", "", "10", "amd64"),
         ("ubuntu", "debian", "18.04", "amd64"), ("rhel", "fedora", "7.9", "x86_64"), ("debian", "", "13", "ppc64el"),
+        ("amzn", "centos rhel fedora", "2", "x86_64"),
     ],
 )  # fmt: skip
 def test_an_unsupported_system_ends_with_code_2_and_what_is(
@@ -338,6 +339,7 @@ def test_an_unsupported_system_ends_with_code_2_and_what_is(
         ("rhel", "8.10", "dnf", rpm.DNF_SOURCE, "dnf -y install --allowerasing nvidia-container-toolkit-1.20.0 "),
         ("rocky", "9.7", "dnf", rpm.DNF_SOURCE, "dnf -y install --allowerasing nvidia-container-toolkit-1.20.0 "),
         ("almalinux", "10.0", "dnf5", rpm.DNF_SOURCE, "dnf5 -y install --allowerasing nvidia-container-toolkit-1.20.0 "),
+        ("rhel", "8.2", "yum", rpm.DNF_SOURCE, "yum -y install --allowerasing nvidia-container-toolkit-1.20.0 "),
         ("amzn", "2023", "dnf", rpm.DNF_SOURCE, "dnf -y install --allowerasing nvidia-container-toolkit-1.20.0 "),
         ("opensuse-leap", "15.6", "zypper", rpm.ZYPPER_SOURCE, "nvidia-container-toolkit=1.20.0 "),
         ("sles", "15.6", "zypper", rpm.ZYPPER_SOURCE, "nvidia-container-toolkit=1.20.0 "),

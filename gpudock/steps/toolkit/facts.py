@@ -12,7 +12,7 @@ from gpudock.errors import CannotTell, Refused
 from gpudock.questions import Answer, Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import engine, ports
+from gpudock.steps import engine, login, ports
 from gpudock.steps.engine import Engine
 from gpudock.steps.toolkit import cdi, key, record, repository, rpm
 from gpudock.steps.toolkit.change import DaemonFile, decode
@@ -63,14 +63,15 @@ class Toolkit:
     `others` are other files that name the repository. `outdated` tells that dockerd runs since before the toolkit came,
     so that only a restart lets it hand out GPUs by `cdi` or `gpus`; `running` are the containers that would stop.
     `trusts` tells whether TLS has authorities here, `root` is the engine's folder, `manager` installs packages.
+    `login` is what `login.found` says of the mirror's login, `preferences` what apt may take from the CUDA repository.
     """
 
     engine: Engine
     trusts: bool
     fingerprints: tuple[str, ...]
     key_mode: str
-    source: str | None
-    others: Mapping[str, str]
+    source: str | None = field(metadata={"secret": True})  # of dnf and yum it can hold a mirror's login
+    others: Mapping[str, str] = field(metadata={"secret": True})
     versions: Mapping[str, str]
     held: tuple[str, ...] = ()
     daemon: DaemonFile = field(default=DaemonFile(PATH, None), metadata={"secret": True})
@@ -80,6 +81,8 @@ class Toolkit:
     root: str = ""
     specification: cdi.Specification = field(default=cdi.Specification(), metadata={"secret": True})
     manager: str = "apt"
+    login: str = field(default="", metadata={"secret": True})
+    preferences: str | None = None
 
     @property
     def version(self) -> str:
@@ -106,6 +109,7 @@ def questions(settings: Settings) -> Questions:
         **repository.QUESTIONS,
         "toolkit.key": question(KEY, repository.KEYRING, rpm.KEY),
         **rpm.QUESTIONS,
+        "toolkit.login": login.asked(repository.LOGIN, rpm.ZYPPER_LOGIN),
         **record.questions(settings),
         **cdi.QUESTIONS,
         "toolkit.versions": question(VERSIONS, *PACKAGES),
@@ -133,7 +137,7 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
         fingerprints=key.fingerprints(key.dearmor(base64.b64decode(keyring))) if answers["toolkit.key"].ok else (),
         key_mode=mode,
         source=answers["toolkit.source" if manager == "apt" else "toolkit.rpm-source"].file(),
-        others=repository.read_others(answers),
+        others=repository.read_others(answers, apt=manager == "apt"),
         versions={row[0]: row[1] for row in rows if row[2:3] == ["installed"]},
         held=tuple(row[0] for row in rows if row[3:] == ["hold"]),
         daemon=_daemon_file(daemon),
@@ -143,6 +147,8 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
         root=str(_info(info).get("DockerRootDir") or ""),
         specification=cdi.read(answers, _info(info)),
         manager=manager,
+        login=login.found(answers["toolkit.login"]),
+        preferences=answers["toolkit.preferences"].file(),
     )
 
 

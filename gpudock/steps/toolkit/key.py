@@ -19,15 +19,19 @@ from gpudock.actions import Action
 from gpudock.errors import ActionFailed, CannotTell
 from gpudock.failures import next_move
 from gpudock.host import Host, Line
+from gpudock.steps import login
 
 PUBLIC_KEY = 6  # the packet's tag
 
-FETCH = """file=$(mktemp -u); trap 'rm -f "$file"' EXIT
+# $2 and $3 are a mirror's login, as curl and as apt read it. This text comes on standard input and `printf` is the
+# shell's own, so that they stand in no process's arguments.
+FETCH = """file=$(mktemp -u); auth=$(mktemp); trap 'rm -f "$file" "$auth"' EXIT
 if command -v curl >/dev/null; then
-  curl -fsSL --retry 2 --connect-timeout 10 --max-time 60 -o "$file" "$1" 2>&1
+  printf '%s\\n' "$2" | curl -K - -fsSL --retry 2 --connect-timeout 10 --max-time 60 -o "$file" "$1" 2>&1
 else
+  printf '%s\\n' "$3" >"$auth"
   /usr/lib/apt/apt-helper -o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \\
-    download-file "$1" "$file" 2>&1
+    -o Dir::Etc::netrc="$auth" download-file "$1" "$file" 2>&1
 fi || { echo; echo "Failed to fetch $1"; exit 0; }
 echo; echo fetched; base64 -w0 "$file\""""
 
@@ -53,8 +57,10 @@ class FetchKey(Action):
         """Raise ActionFailed where no address serves it, or only another one."""
         said = []
         exports = "".join(f"export {name}={quote(value)}; " for name, value in self.environment.items())
-        for address in self.addresses:
-            output = host.ask(f"{exports}set -- {quote(address)}; {FETCH}")
+        for private in self.addresses:
+            address = login.public(private)
+            words = (address, login.curl_entry(private), login.apt_entry(private) or "")
+            output = host.ask(f"{exports}set -- {' '.join(map(quote, words))}; {FETCH}")
             said.append(output.partition("\nfetched\n")[0].strip())
             served = _decode(output.partition("\nfetched\n")[2])
             key = dearmor(served)

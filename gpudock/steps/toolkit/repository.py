@@ -11,33 +11,47 @@ from gpudock.errors import Refused
 from gpudock.questions import Answers, Questions, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
+from gpudock.steps import login
+from gpudock.steps.toolkit import cuda_repository
 
 REPOSITORY = "https://nvidia.github.io/libnvidia-container"
 KEYRING = "/usr/share/keyrings/nvidia-container-toolkit-keyring.gpg"
-SOURCE = "/etc/apt/sources.list.d/nvidia-container-toolkit.list"
+NAME = "nvidia-container-toolkit"
+SOURCE = f"/etc/apt/sources.list.d/{NAME}.list"
 OURS = r"libnvidia-container|nvidia-container-runtime|nvidia-docker"
+PIECES = {"sources": r"(\n[ \t]*\n)", "repo": r"(?m)^(?=\[)"}  # how a file falls into entries; else by lines
 MARK = "# switched off by gpudock: "
 
-ENTRIES = """grep -l -r -E "$1" /etc/apt/sources.list /etc/apt/sources.list.d --include='*.list' \\
-  --include='*.sources' --include=sources.list 2>/dev/null |
+ENTRIES = """grep -l -r -E "$1" /etc/apt/sources.list /etc/apt/sources.list.d /etc/yum.repos.d /etc/zypp/repos.d \\
+  --include='*.list' --include='*.sources' --include=sources.list --include='*.repo' 2>/dev/null |
 while read -r path; do printf '%s ' "$path"; base64 -w0 "$path"; echo; done"""
+LOGIN = login.apt_path("toolkit")
 TRUSTED = "[ -e /etc/ssl/certs/ca-certificates.crt ]"
 
 QUESTIONS: Questions = {
     "toolkit.trust": question(TRUSTED),
     "toolkit.source": file(SOURCE),
-    "toolkit.others": question(ENTRIES, OURS),
+    "toolkit.preferences": file(cuda_repository.PREFERENCES),
+    "toolkit.others": question(ENTRIES, f"{OURS}|compute/cuda/repos"),
 }
 
 
 def address(settings: Settings) -> str:
-    """The base address of NVIDIA's packages."""
+    """The base address of NVIDIA's packages, as set: with a login where it has one."""
+    if cuda_repository.chosen(settings):
+        return settings.toolkit.cuda_repository.rstrip("/")
     return settings.mirrors.toolkit or REPOSITORY
+
+
+def public(settings: Settings) -> str:
+    """The same without a login: what sources and command lines name."""
+    return login.public(address(settings))
 
 
 def channel(settings: Settings) -> str:
     """How the addresses begin that the chosen channel's packages come from; experimental has the stable ones too."""
-    return f"{address(settings)}/" + ("stable/" if settings.toolkit.channel == "stable" else "")
+    flat = cuda_repository.chosen(settings) or settings.toolkit.channel == "experimental"
+    return f"{public(settings)}/" + ("" if flat else "stable/")
 
 
 def render(settings: Settings, *, experimental: bool) -> str:
@@ -45,7 +59,7 @@ def render(settings: Settings, *, experimental: bool) -> str:
 
     A mirror's copy still names nvidia.github.io (facts/toolkit.md §1), and apt itself expands $(ARCH).
     """
-    line = f"deb [signed-by={KEYRING}] {address(settings)}/{{channel}}/deb/$(ARCH) /\n"
+    line = f"deb [signed-by={KEYRING}] {public(settings)}/{{channel}}/deb/$(ARCH) /\n"
     return line.format(channel="stable") + ("" if experimental else "#") + line.format(channel="experimental")
 
 
@@ -54,18 +68,26 @@ def experimental(source: str | None) -> bool:
     return any("/experimental/" in line and not line.startswith("#") for line in (source or "").splitlines())
 
 
-def read_others(answers: Answers) -> Mapping[str, str]:
-    """The other files that name NVIDIA's repository, switched off or not, with their texts.
+def read_others(answers: Answers, *, apt: bool = True) -> Mapping[str, str]:
+    """The other files of apt, or of rpm's managers, that name NVIDIA's repository, off or not, with their texts.
 
     Latin-1 keeps every byte of a comment in whatever encoding.
     """
     rows = [line.partition(" ") for line in answers["toolkit.others"].out.splitlines()]
-    return {path: base64.b64decode(text).decode("latin-1") for path, _, text in rows if path != SOURCE}
+    return {
+        path: base64.b64decode(text).decode("latin-1")
+        for path, _, text in rows
+        if not path.endswith(f"/{NAME}.{'list' if apt else 'repo'}") and path.endswith(".repo") is not apt
+    }
 
 
 def switch_off(others: Mapping[str, str]) -> list[Action]:
-    """Turn other entries for the repository into comments: with another Signed-By apt would refuse both."""
-    return _rewrite(others, switched_off, "switch off NVIDIA's entry in {}: apt refuses two for one repository")
+    """Turn other entries for the repository into comments.
+
+    With another Signed-By apt would refuse both; dnf, yum and zypper would trust a key that was not checked, and mix
+    the old nvidia-docker packages in.
+    """
+    return _rewrite(others, switched_off, "switch off NVIDIA's entry in {}: only one is to count for one repository")
 
 
 def switch_on(others: Mapping[str, str]) -> list[Action]:
@@ -74,8 +96,8 @@ def switch_on(others: Mapping[str, str]) -> list[Action]:
 
 
 def switched_off(path: str, text: str) -> str:
-    """The file's text with NVIDIA's entries as comments: lines of a .list, whole stanzas of a .sources."""
-    pieces = re.split(r"(\n[ \t]*\n)", text) if path.endswith(".sources") else text.splitlines(keepends=True)
+    """The text with NVIDIA's entries as comments: lines of a .list, stanzas of a .sources, sections of a .repo."""
+    pieces = re.split(PIECES.get(path.rpartition(".")[2], r"(?<=\n)"), text)
     return "".join(_commented(piece) if _names_ours(piece) else piece for piece in pieces)
 
 
@@ -99,5 +121,7 @@ def _rewrite(others: Mapping[str, str], change: Callable[[str, str], str], why: 
             raise Refused(
                 f"{path} names NVIDIA's repository too and is not plain ASCII. Switch the entry off yourself."
             )
-        actions.append(Write(why.format(path), path, changed, text))
+        secret = "password" in text.lower()  # of a .repo; which nobody else should come to read by our writing it
+        mode = 0o600 if secret else 0o644
+        actions.append(Write(why.format(path), path, changed, text, mode=mode, secret=secret))
     return actions

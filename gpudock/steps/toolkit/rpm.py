@@ -11,13 +11,15 @@ from gpudock.actions import Action, Run, shell
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import apt
+from gpudock.steps import apt, login
 from gpudock.steps.machine import Machine
-from gpudock.steps.toolkit.repository import address
+from gpudock.steps.toolkit.repository import address, public
 
 DNF_SOURCE = "/etc/yum.repos.d/nvidia-container-toolkit.repo"
 ZYPPER_SOURCE = "/etc/zypp/repos.d/nvidia-container-toolkit.repo"
 KEY = "/etc/pki/rpm-gpg/RPM-GPG-KEY-nvidia-container-toolkit"
+
+ZYPPER_LOGIN = "/etc/zypp/credentials.d/gpudock-toolkit"  # named by `credentials=` in an address, by file name alone
 
 READ_SOURCE = (
     f"for file in {DNF_SOURCE} {ZYPPER_SOURCE}; do [ ! -e $file ] || exec cat $file; done; exec cat {DNF_SOURCE}"
@@ -27,13 +29,13 @@ QUESTIONS: Questions = {"toolkit.rpm-source": question(READ_SOURCE), "toolkit.ma
 
 SECTION = """[{name}]
 name={name}
-baseurl={base}/{channel}/rpm/$basearch
+baseurl={base}/{channel}/rpm/$basearch{credentials}
 repo_gpgcheck=1
 gpgcheck=0
 enabled={enabled}
 gpgkey=file://{key}
 sslverify=1
-"""
+{login}"""
 
 
 def manager(machine: Machine, answers: Answers) -> str:
@@ -46,14 +48,33 @@ def source(name: str) -> str:
     return ZYPPER_SOURCE if name == "zypper" else DNF_SOURCE
 
 
-def render(settings: Settings, *, experimental: bool) -> str:
-    """Write the .repo file: signed metadata, as NVIDIA's own, but with the key that was checked."""
-    base = address(settings)
-    sections = [
-        SECTION.format(name=f"nvidia-container-toolkit{suffix}", base=base, channel=channel, enabled=int(on), key=KEY)
-        for suffix, channel, on in (("", "stable", True), ("-experimental", "experimental", experimental))
-    ]
-    return "\n".join(sections)
+def render(settings: Settings, manager: str, *, experimental: bool) -> str:
+    """Write the .repo file: signed metadata, as NVIDIA's own, but with the key that was checked.
+
+    A mirror's login stands in it for dnf and yum, which have no file of their own for that.
+    """
+    pair = login.given(address(settings))
+    inside = f"username={pair[0]}\npassword={pair[1]}\n" if pair and manager != "zypper" else ""
+    named = f"?credentials={ZYPPER_LOGIN.rpartition('/')[2]}" if pair and manager == "zypper" else ""
+    channels = (("", "stable", True), ("-experimental", "experimental", experimental))
+    return "\n".join(
+        SECTION.format(
+            name=f"nvidia-container-toolkit{suffix}", base=public(settings), channel=channel, enabled=int(on), key=KEY,
+            credentials=named, login=inside,
+        )
+        for suffix, channel, on in channels
+    )  # fmt: skip
+
+
+def zypper_login(settings: Settings) -> str | None:
+    """The file of a mirror's login for zypper; None where it has none."""
+    pair = login.given(address(settings))
+    return f"username={pair[0]}\npassword={pair[1]}\n" if pair else None
+
+
+def private(text: str) -> bool:
+    """Whether a .repo file holds a login."""
+    return "\npassword=" in text or "\nusername=" in text
 
 
 def experimental(text: str | None) -> bool:

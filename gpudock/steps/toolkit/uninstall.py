@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpudock.actions import Action, Run, Write, remove, shell
+from gpudock.actions import Action, Run, remove, shell
 from gpudock.settings import Settings
 from gpudock.steps import apt
-from gpudock.steps.toolkit import daemon, record, repository, rpm
+from gpudock.steps.toolkit import cuda_repository, daemon, record, repository, rpm
 from gpudock.steps.toolkit.change import Replace, decode
 from gpudock.steps.toolkit.facts import PACKAGES, Toolkit
+from gpudock.steps.toolkit.source import write
 
 # Of what came along, only that goes which nothing else has come to need meanwhile: removing must not spread.
 REMOVE = """brought=" $* "; spreads() {
@@ -98,8 +99,12 @@ def _files(toolkit: Toolkit, folder: str) -> list[Action]:
     source = _before(toolkit, "source")
     actions: list[Action] = []
     key, path, _ = toolkit.paths
+    if toolkit.preferences is not None:
+        actions.append(remove("remove apt's preferences for NVIDIA's CUDA repository", cuda_repository.PREFERENCES))
+    if toolkit.login:
+        actions.append(remove("remove the login of NVIDIA's mirror", repository.LOGIN, rpm.ZYPPER_LOGIN))
     if source is not None and source != toolkit.source:
-        actions.append(Write("bring the former entry for NVIDIA's repository back", path, source, toolkit.source))
+        actions.append(write("bring the former entry for NVIDIA's repository back", toolkit, source))
     elif source is None and toolkit.source is not None:
         actions.append(remove("remove NVIDIA's repository", path))
     if "keyring" in toolkit.record.before:
