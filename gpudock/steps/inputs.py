@@ -35,6 +35,7 @@ WORLDS = (
     World(("documented", "documented-flash-attn"), ("3.11",), ("amd64", "x86_64"), 525),
     World(("gptq",), ("3.11", "3.12", "3.13"), ("amd64", "x86_64"), 580),
 )
+LAYERS = ("torch", "notebook", "llm", "app")  # the groups with a layer of their own, in the Dockerfile's order
 
 
 def groups(settings: Settings, machine: Machine) -> tuple[str, ...]:
@@ -86,7 +87,7 @@ def arguments(settings: Settings, machine: Machine) -> Mapping[str, str]:
         "MANAGER": settings.image.env,
         "PYTHON": settings.image.python,
         "ENVIRONMENT": settings.image.environment,
-        "PACKAGE_GROUPS": " ".join(locks(settings, machine)),
+        **_lock_arguments(settings, machine),
         "REQUIRE_CUDA": cuda.family(settings, machine).require if wants_gpu(settings, machine) else "",
     }
     if any(_needs_compiler(name) for name in locks(settings, machine)):
@@ -96,6 +97,13 @@ def arguments(settings: Settings, machine: Machine) -> Mapping[str, str]:
     pinned = settings.image.miniforge
     miniforge = {"VERSION": pinned.version, "X86_64": pinned.x86_64, "AARCH64": pinned.aarch64}
     return {**chosen, **{f"MINIFORGE_{name}": value for name, value in miniforge.items()}}
+
+
+def _lock_arguments(settings: Settings, machine: Machine) -> dict[str, str]:
+    """Which lock goes into which layer: one argument a layer, so that a layer knows nothing of what comes behind it."""
+    chosen = dict(zip(groups(settings, machine), locks(settings, machine), strict=True))
+    own = {f"{group.upper()}_LOCK": chosen.pop(group, "") for group in LAYERS}
+    return {**own, "OTHER_LOCKS": " ".join(chosen.values())}
 
 
 def _needs_compiler(group: str) -> bool:

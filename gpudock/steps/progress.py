@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 VERTEX = re.compile(r"^#(\d+) (.*)$")
 STEP = re.compile(r"^\[(?:(\S+) )?(\d+)/(\d+)\] (.*)$")
-SCRIPT = re.compile(r"sh /build/([\w-]+)$")
+SCRIPT = re.compile(r"sh /build/([\w-]+)(?: \"?\$?([\w.-]+))?")
 FETCHED = re.compile(r"\bDownloading \S+ \(([\d.]+) ?([KMG])iB\)")  # uv says so of each larger file
 SIZE = re.compile(r"^image of (\d+) bytes$")
 UNITS = {"K": 1 / 1024, "M": 1.0, "G": 1024.0}  # MiB
@@ -51,10 +51,10 @@ class Progress:
 
 
 def _name(stage: str | None, index: str, total: str, command: str) -> str:
-    """A step's short name: the script it runs, else its first words."""
+    """A step's short name: the script it runs and what for, else its first words."""
     script = SCRIPT.search(command)
-    what = script[1] if script else " ".join(command.split()[:2])
-    return f"[{stage + ' ' if stage else ''}{index}/{total}] {what}"
+    words = [word for word in script.groups() if word] if script else command.split()[:2]
+    return f"[{stage + ' ' if stage else ''}{index}/{total}] {' '.join(words)}"
 
 
 def failure(output: str) -> str:

@@ -19,7 +19,7 @@ from tests.conftest import Settle
 from tests.golden.test_plans import DEBIAN, ENGINE, IMAGE, whys
 
 HISTORY = """0 ENTRYPOINT ["/usr/local/sbin/gpudock-start"]
-475100000 RUN |3 PYTHON=3.11 ENVIRONMENT=chatbot PACKAGE_GROUPS=notebook /bin/sh -c sh /build/packages # buildkit
+475100000 RUN |3 ENVIRONMENT=chatbot TORCH_LOCK= NOTEBOOK_LOCK=notebook /bin/sh -c sh /build/packages "$NOTEBOOK_LOCK" # buildkit
 1000 COPY rootfs/ / # buildkit
 291000000
 """
@@ -34,7 +34,7 @@ def test_layers_are_told_by_size_and_by_what_made_them() -> None:
     """The largest first, without BuildKit's ornaments; the small ones and all in one row each."""
     assert [row[2].split("MB")[0].strip() for row in check.layers(answers())] == ["475.1", "291.0", "0.0", "766.1"]
     assert [row[2].split("MB")[1].strip() for row in check.layers(answers())] == [
-        "RUN sh /build/packages", "the base", "2 small ones", "in all",
+        'RUN sh /build/packages "$NOTEBOOK_LOCK"', "the base", "2 small ones", "in all",
     ]  # fmt: skip
 
 

@@ -101,6 +101,22 @@ def test_worlds_of_their_own_stay_alone(settle: Settle) -> None:
     )
 
 
+def test_each_layer_is_told_its_own_lock(settle: Settle) -> None:
+    """The torch for the driver goes to torch's layer, and what has no layer of its own to the last one, in its order."""
+
+    def told(*overrides: str) -> dict[str, str]:
+        wanted = inputs.arguments(settle(*overrides), driven_by("570.1"))
+        return {name: value for name, value in wanted.items() if "_LOCK" in name}
+
+    empty = {"TORCH_LOCK": "", "NOTEBOOK_LOCK": "", "LLM_LOCK": "", "APP_LOCK": "", "OTHER_LOCKS": ""}
+    by_default = {"TORCH_LOCK": "torch-12.8", "NOTEBOOK_LOCK": "notebook", "LLM_LOCK": "llm", "APP_LOCK": "app"}
+    assert told() == empty | by_default
+    assert told("image.groups=[langchain-experimental,app,flash-attn]", "image.base=devel") == empty | {
+        "APP_LOCK": "app",
+        "OTHER_LOCKS": "langchain-experimental flash-attn",
+    }
+
+
 def test_the_documented_profile_is_the_documents_world(settle: Settle) -> None:
     """Its base, conda, Python 3.11; what is set on the command line still wins."""
     chosen = settle("profile=documented", "image.environment=mine")

@@ -61,11 +61,11 @@ def clone(checkout: Path) -> Path:
     return checkout
 
 
-def lock(clone: Path, *names: str) -> None:
-    """Have the group `tiny` hold these packages."""
+def lock(clone: Path, *names: str, group: str = "tiny") -> None:
+    """Have a group hold these packages."""
     folder = clone / "docker/requirements"
-    (folder / "tiny.in").write_text("\n".join(names) + "\n")
-    (folder / "tiny.txt").write_text("\n".join(entry(name) for name in names) + "\n")
+    (folder / f"{group}.in").write_text("\n".join(names) + "\n")
+    (folder / f"{group}.txt").write_text("\n".join(entry(name) for name in names) + "\n")
 
 
 @pytest.fixture(scope="module")
@@ -116,19 +116,45 @@ def test_a_build_leaves_an_image_that_says_what_it_is(build: Callable[..., Compl
 def test_a_changed_package_list_builds_one_layer_anew(
     build: Callable[..., Completed], host: TestHost, clone: Path
 ) -> None:
-    """Base, system, uv and environment are the former image's; behind the packages' layer there are only small ones."""
+    """What lies before the packages' layer is the former image's; behind it there are only small layers."""
     before = image(host)["RootFS"]["Layers"]
     lock(clone, "pip", "six", "idna")
     done = build()
     assert done.code == 0, done.out + done.err
     after = image(host)["RootFS"]["Layers"]
-    assert after[:4] == before[:4]
-    assert after[4] != before[4]
+    assert [old == new for old, new in zip(before[:9], after[:9], strict=True)] == [True] * 8 + [False]
     said = host.sh(f"docker history --no-trunc --human=false --format '{{{{.Size}}}} {{{{.CreatedBy}}}}' {IMAGE}")
     behind = said[: said.index("sh /build/packages")].splitlines()[:-1]
     assert len(behind) > 1
     assert all(int(line.split()[0]) < 1_000_000 for line in behind)
     assert host.sh(f"docker run --rm --entrypoint python {IMAGE} -c 'import six, idna; print(1)'") == "1\n"
+
+
+def test_a_changed_group_leaves_the_layers_of_those_before_it(
+    build: Callable[..., Completed], host: TestHost, clone: Path
+) -> None:
+    """One package more in `app`: the layer of `notebook` is the former image's, that of `app` is new."""
+    lock(clone, "pip", "six", group="notebook")
+    lock(clone, "six", "idna", group="app")
+    assert build("image.groups=[notebook,app]").code == 0
+    before = image(host)["RootFS"]["Layers"]
+    lock(clone, "six", "idna", "tqdm", group="app")
+    assert build("image.groups=[app,notebook]").code == 0
+    after = image(host)["RootFS"]["Layers"]
+    app = 7  # behind base, system, uv, environment, torch, notebook and llm
+    assert after[:app] == before[:app]
+    assert after[app] != before[app]
+    assert host.sh(f"docker run --rm --entrypoint python {IMAGE} -c 'import pip, six, tqdm; print(1)'") == "1\n"
+
+
+def test_a_lock_that_bends_another_ends_the_build(build: Callable[..., Completed], host: TestHost, clone: Path) -> None:
+    """Locks that do not agree are told so, though each is installed in a layer of its own."""
+    before = image(host)["Id"]
+    path = clone / "docker/requirements/app.txt"
+    path.write_text(path.read_text().replace(entry("six").split()[0], "six==1.16.0"))
+    expect_failure(build("image.groups=[notebook,app]"), host, before, "Could not build the image", "six==1.16.0")
+    lock(clone, "pip", "six", "idna")
+    assert build().code == 0
 
 
 def expect_failure(done: Completed, host: TestHost, before: str, *said: str) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 import yaml
 
 from gpudock.config import ROOT, load_families
+from gpudock.steps.inputs import LAYERS
 
 DOCKERFILE = (ROOT / "docker/Dockerfile").read_text()
 REQUIREMENTS = ROOT / "docker/requirements"
@@ -43,6 +45,29 @@ def test_each_step_of_the_build_mounts_what_it_reads_and_no_more() -> None:
     before = runs[: names.index("packages")]
     assert {"system", "uv", "environment-uv", "environment-conda"} == set(names[: len(before)])
     assert not [run for run in before if "source=requirements," in run or "source=build," in run]
+
+
+def test_a_groups_layer_knows_nothing_of_the_groups_behind_it() -> None:
+    """The layers come in the order of LAYERS; each has the lists and arguments up to its own group, and no others."""
+    copied = re.findall(r"^FROM (\S+) AS lists-(\w+)\nCOPY requirements/(\S+) /$", DOCKERFILE, re.MULTILINE)
+    assert tuple(group for _, group, _ in copied) == LAYERS
+    assert [base for base, _, _ in copied] == ["scratch", *(f"lists-{group}" for group in LAYERS[:-1])]
+    torch, *others = (pattern for _, _, pattern in copied)
+    assert others == [f"{group}.*" for group in LAYERS[1:]]
+    assert all(fnmatch(f"{family.torch}.txt", torch) for family in load_families().values())
+    layers = re.findall(
+        r"^ARG (\w+)=.*\nRUN [^$]*?,(?:from|source)=([\w-]+),target=/requirements [^$]*"
+        r'sh /build/packages "\$(\w+)" after(.*)',
+        DOCKERFILE,
+        re.MULTILINE,
+    )
+    names = [f"{group.upper()}_LOCK" for group in LAYERS]
+    assert [argument for argument, _, _, _ in layers] == [own for _, _, own, _ in layers] == [*names, "OTHER_LOCKS"]
+    assert [lists for _, lists, _, _ in layers] == [*(f"lists-{group}" for group in LAYERS), "requirements"]
+    for index, (*_, bound) in enumerate(layers):
+        assert bound.split() == [f"${name}" for name in names[:index]]
+    additions = (ROOT / "docker/build/additions").read_text()
+    assert " ".join(f"${name}" for name in [*names, "OTHER_LOCKS"]) in additions
 
 
 @pytest.mark.parametrize("group", sorted(path.stem for path in REQUIREMENTS.glob("*.in")))

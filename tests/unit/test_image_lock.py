@@ -32,14 +32,14 @@ def test_what_is_built_from_source_is_in_the_lock() -> None:
 
 def test_the_build_takes_wheels_first_and_sources_last(tmp_path: Path) -> None:
     """docker/build/packages parts a lock in two by its list's comments, and hands every package to one of the two."""
-    script = (ROOT / "docker/build/packages").read_text()
+    script = "set -- documented after\n" + (ROOT / "docker/build/packages").read_text()
     said = tmp_path / "said"
     uv = (
         f'uv() {{ echo "$*" >>{said}; for word; do case $word in {tmp_path}/w*) cat "$word" >>{said};; esac; done; }}\n'
     )
     script = script.replace(". /build/sources\n", uv).replace("/requirements/", f"{REQUIREMENTS}/")
     script = script.replace("mktemp -d", f"mkdir {tmp_path}/w && echo {tmp_path}/w")
-    environment = {"PACKAGE_GROUPS": "documented", "ENVIRONMENT": "chatbot", "PATH": "/usr/bin:/bin"}
+    environment = {"ENVIRONMENT": "chatbot", "PATH": "/usr/bin:/bin"}
     subprocess.run(["sh", "-c", script], env=environment, check=True)
     wheels, sources = said.read_text().split("--no-build-isolation")
     both = [re.findall(r"^([a-z0-9][\w.-]*)==", part, re.MULTILINE) for part in (wheels, sources)]
