@@ -9,6 +9,7 @@ import io
 import re
 import shlex
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -23,6 +24,8 @@ from gpudock.credentials import sudo_password
 from gpudock.errors import CannotTell, SudoRefused, Unreachable
 
 Line = Callable[[str], None]
+
+YEAR = 365 * 24 * 3600  # seconds
 
 # sudo's secure_path and a login shell's differ, and daemons' tools live in the sbin folders. The engine meant is
 # always the machine's own, whatever DOCKER_HOST says in the operator's shell.
@@ -203,16 +206,21 @@ def _collect(running: channel.Channel, on_line: Line | None) -> str:
 
 
 def _archive(tree: Path) -> bytes:
-    """Pack a tree so that the same files give the same bytes, owned by root."""
+    """Pack a tree so that the same files give the same bytes, owned by root.
+
+    A file's time, in 1970, follows from its content: BuildKit takes a file of the same size and time for the
+    one it knows (https://github.com/moby/buildkit/issues/2592), and a build would go on with the former text.
+    """
+
+    def anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        if "__pycache__" in entry.name:
+            return None
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        entry.mtime = zlib.crc32((tree / entry.name).read_bytes()) % YEAR if entry.isfile() else 0
+        return entry
+
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        archive.add(tree, arcname=".", filter=_anonymous)
+        archive.add(tree, arcname=".", filter=anonymous)
     return packed.getvalue()
-
-
-def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    if "__pycache__" in entry.name:
-        return None
-    entry.uid = entry.gid = entry.mtime = 0
-    entry.uname = entry.gname = ""
-    return entry

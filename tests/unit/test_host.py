@@ -51,6 +51,18 @@ def test_a_tree_replaces_the_former_one(here: Host, tmp_path: Path) -> None:
     assert (target / "script").stat().st_mode & 0o777 == 0o755
 
 
+def test_a_pushed_files_time_changes_with_its_content_and_with_nothing_else(here: Host, tmp_path: Path) -> None:
+    """BuildKit would take a changed file of the same size and time for the former one."""
+    tree, target = tmp_path / "tree", tmp_path / "target"
+    tree.mkdir()
+    times = []
+    for text in ("six==1.17.0", "six==1.16.0", "six==1.17.0"):
+        (tree / "lock").write_text(text)
+        assert here.push(tree, str(target)).code == 0
+        times.append((target / "lock").stat().st_mtime)
+    assert times[0] == times[2] != times[1]
+
+
 def test_secrets_never_stand_in_an_argument(here: Host) -> None:
     """Neither the script nor its environment can be seen in the process list while it runs."""
     look = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"
