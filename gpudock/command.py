@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -60,8 +61,9 @@ class Job:
 
     @property
     def program(self) -> str:
-        """What the operator types before a task's name to run it on this host."""
-        return "inv" if self.host.is_local else f"fab -H {self.host.name}"
+        """What the operator types before a task's name to run it on this host, as the bootstrap script was called."""
+        typed = os.environ.get("GPUDOCK_PROGRAM", "inv" if self.host.is_local else "fab")
+        return typed if self.host.is_local else f"{typed} -H {self.host.name}"
 
     def facts(self, step: Step[Any]) -> Any:
         """Return what a step sees on the host."""
