@@ -12,7 +12,11 @@ QUESTIONS: Questions = {**CONTAINERS, "ports.listeners": question("ss -Hltnp 2>/
 
 
 def holder_of(port: int, own: str, others: Sequence[str], listeners: Sequence[str]) -> str:
-    """Who listens on a port of the host: a container by name, a process by name and id, or nobody ('')."""
+    """Who listens on a port of the host: a container by name, a process by name and id, or nobody ('').
+
+    A container that starts again and again shows no ports in between, while Docker's proxy may hold them for it.
+    """
+    starting_again = own in (row.strip() for row in others)
     for row in others:
         name, _, published = row.partition(" ")
         if f":{port}->" in published:
@@ -22,5 +26,7 @@ def holder_of(port: int, own: str, others: Sequence[str], listeners: Sequence[st
         if len(fields) > 3 and fields[3].rpartition(":")[2] == str(port):
             process = fields[5].partition('(("')[2] if len(fields) > 5 else ""
             name, _, rest = process.partition('"')
+            if name == "docker-proxy" and starting_again:
+                return ""
             return f"the process {name} ({rest.split(',')[1]})" if name else "another process"
     return ""

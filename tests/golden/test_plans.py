@@ -188,6 +188,9 @@ def test_a_taken_port_names_its_holder(
 def test_its_own_port_is_not_taken() -> None:
     """A container that is started anew holds its own ports."""
     assert ports.holder_of(8888, "me", ("me 127.0.0.1:8888->8888/tcp",), ("LISTEN 0 5 127.0.0.1:8888 0.0.0.0:*",)) == ""
+    proxy = ('LISTEN 0 4096 127.0.0.1:8888 0.0.0.0:* users:(("docker-proxy",pid=7,fd=7))',)
+    assert ports.holder_of(8888, "me", ("me ", "other 127.0.0.1:9->9/tcp"), proxy) == ""
+    assert ports.holder_of(8888, "me", ("other 127.0.0.1:9->9/tcp",), proxy) == "the process docker-proxy (pid=7)"
 
 
 RUNNING = Services(replace(CONTAINER, id="1", status="running", ours=True), (), ())

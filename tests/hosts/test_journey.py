@@ -151,7 +151,7 @@ def test_the_lab_opens_in_a_browser(login: fabric.Connection, tmp_path: Path) ->
     """Through the tunnel a wrong password is refused, and the right one opens the lab with its launcher."""
     with tunnel(login, 18889), browser.chromium(tmp_path / "profile") as driver:
         browser.sign_in(driver, "http://127.0.0.1:18889/lab", "wrong")
-        assert "Invalid credentials" in driver.page_source
+        until(lambda: "Invalid credentials" in driver.page_source)
         browser.sign_in(driver, "http://127.0.0.1:18889/lab", PASSWORD["GPUDOCK_JUPYTER_PASSWORD"])
         browser.wait_for_lab(driver)
 
