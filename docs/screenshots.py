@@ -47,7 +47,8 @@ def terminal(picture: Path) -> None:
         return data
 
     os.environ.update(COLUMNS=str(WIDTH), TERM="xterm-256color")
-    pty.spawn([str(ROOT / "inv"), "setup"], read)
+    os.chdir(ROOT)
+    pty.spawn(["./inv", "setup"], read)
     lines = b"".join(shown).decode().replace("\r\n", "\n").split("\n")
     # A live row is drawn over by what follows: what stands before the last return to the line's start is gone.
     kept = [line.rpartition("\r")[2] for line in lines if "●" not in line.rpartition("\r")[2]]

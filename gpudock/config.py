@@ -6,12 +6,11 @@ config/default.yml ← a profile ← config/local.yml ← groups ← host (confi
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -21,14 +20,10 @@ from gpudock.errors import SettingsError
 from gpudock.inventory import Hosts, Inventory, nearest
 from gpudock.layers import Key, Layer, Value
 from gpudock.settings import Family, Preset, Settings
+from gpudock.typed import typed
 
 ROOT = Path(__file__).parents[1]
 OWN = ROOT / ".gpudock"  # what gpudock keeps on the operator's machine: keys, logs, who failed last time
-T = TypeVar("T")
-
-# What msgspec says, with the path it says it of: "Expected `int`, got `str` - at `$.stack.ports[0]`".
-WHERE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
-UNKNOWN = re.compile(r"unknown field `(.+)`")
 
 
 @dataclass(frozen=True)
@@ -71,7 +66,7 @@ class _Same(tuple[Layer, ...]):
 @cache
 def _settle(root: Path, given: _Same, mirrors: _Same) -> Loaded:
     merged = _with_preset(root, _with_profile(root, given))
-    settings = _convert(merged, Settings, merged)
+    settings = typed(merged, Settings)
     _check(settings, merged)
     return Loaded(settings, {".".join(key): value.origin for key, value in merged.items()})
 
@@ -83,7 +78,7 @@ def load_inventory(root: Path = ROOT) -> Inventory:
 
 @cache
 def _inventory(given: _Same) -> Inventory:
-    hosts = _convert(given[0], Hosts, given[0])
+    hosts = typed(given[0], Hosts)
     return Inventory(hosts.hosts, hosts.groups)
 
 
@@ -91,7 +86,7 @@ def _inventory(given: _Same) -> Inventory:
 def load_families(root: Path = ROOT) -> Mapping[str, Family]:
     """Read config/cuda.yml: what fits which NVIDIA driver, the newest first. Raises SettingsError."""
     layer = _file(root, "config/cuda.yml")
-    return _convert(layer, dict[str, Family], layer)
+    return typed(layer, dict[str, Family])
 
 
 def describe(loaded: Loaded) -> Iterator[tuple[str, str, str]]:
@@ -132,7 +127,7 @@ def _inventory_layers(root: Path, host: str | None) -> Iterator[Layer]:
 def presets(root: Path = ROOT) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """The mirror presets by name: each layer's addresses in order. Raises SettingsError."""
     layer = layers.merge([_file(root, "config/mirrors.yml"), _file(root, "config/mirrors.local.yml")])
-    found: Mapping[str, Preset] = _convert(layer, dict[str, Preset], layer)
+    found: Mapping[str, Preset] = typed(layer, dict[str, Preset])
     return {
         name: {key: (value,) if isinstance(value, str) else tuple(value) for key, value in preset.items()}
         for name, preset in found.items()
@@ -168,44 +163,6 @@ def _with_profile(root: Path, given: Sequence[Layer]) -> Layer:
         raise SettingsError(f"{chosen.origin}: profile: there is no {chosen.value} in config/profiles.yml.{hint}")
     profile = {key[1:]: value for key, value in layer.items() if key[0] == chosen.value and key[1:]}
     return layers.merge([given[0], profile, *given[1:]])
-
-
-def _convert(layer: Layer, kind: type[T], origins: Layer) -> T:
-    try:
-        return msgspec.convert(layers.nest(layer), kind)
-    except msgspec.ValidationError as error:
-        raise SettingsError(_explain(str(error), kind, origins)) from None
-
-
-def _explain(message: str, kind: Any, origins: Layer) -> str:
-    found = WHERE.match(message)
-    what, path = (found["what"], found["path"] or "") if found else (message, "")
-    key: Key = tuple(re.findall(r"[^.\[\]]+", re.sub(r"\[(\d+|\.\.\.)\]", "", path)))
-    if unknown := UNKNOWN.search(what):
-        key = (*key, unknown.group(1))
-        allowed = [name for name, _, _ in describe_type(kind) if _within(name, key[:-1])]
-        names = [name.split(".")[len(key) - 1] for name in allowed]
-        what = f"there is no such setting.{nearest(key[-1], sorted(set(names)))}"
-    else:
-        what = f"{what[0].lower()}{what[1:]}."
-    value = next((value for known, value in origins.items() if known[: len(key)] == key), None)
-    shown = f" (it is {value.value!r})" if value and not UNKNOWN.search(message) and value.value != {} else ""
-    return f"{value.origin if value else 'config'}: {'.'.join(key)}: {what}{shown}"
-
-
-def _within(name: str, section: Key) -> bool:
-    return tuple(name.split("."))[: len(section)] == section
-
-
-def describe_type(kind: Any, within: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Yield dotted name, type and meaning of every key of a settings type."""
-    for field in msgspec.structs.fields(kind):
-        name = f"{within}{field.name}"
-        inner = field.type
-        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-            yield from describe_type(inner, f"{name}.")
-        else:
-            yield name, inner, ""
 
 
 def _check(settings: Settings, merged: Layer) -> None:

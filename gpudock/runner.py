@@ -26,9 +26,10 @@ from gpudock.config import OWN, Loaded, load
 from gpudock.converge import Outcome
 from gpudock.errors import GpudockError, TaskFailed, UsageError
 from gpudock.host import Host
+from gpudock.json_report import JsonReport
 from gpudock.logs import Logs
 from gpudock.options import Options, Rollout
-from gpudock.report import JsonReport, Report
+from gpudock.report import Report
 from gpudock.rollout import Gate, Memory
 
 SEVERITY = (0, 4, 1, 3, 2)

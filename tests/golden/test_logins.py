@@ -12,8 +12,8 @@ import pytest
 
 from gpudock.actions import Action, Run, Write
 from gpudock.errors import UsageError
+from gpudock.json_report import public
 from gpudock.questions import Answer
-from gpudock.report import public
 from gpudock.steps import docker_repository, engine, login
 from gpudock.steps.toolkit import package, repository, rpm, source, uninstall, upgrade
 from gpudock.steps.toolkit import questions as toolkit_questions

@@ -22,13 +22,13 @@ LAYERS = [
     {"start"},
     {"errors"},
     {"settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
-    {"forward"},
+    {"forward", "typed"},
     {"redaction", "config", "host", "logs", "rollout"},
     {"docker_api", "questions", "actions", "mirrors"},
     {"lock"},
     {"converge"},
     {"report"},
-    {"live", "command"},
+    {"live", "json_report", "command"},
     {"runner"},
     {"connection"},
     {"fleet", "program"},
@@ -61,10 +61,10 @@ def test_imports_point_one_way() -> None:
 
 
 def test_files_and_functions_are_small() -> None:
-    """No file passes 300 lines, no function 40."""
+    """No file passes 250 lines, no function 40."""
     for path in MODULES:
         text = path.read_text()
-        assert len(text.splitlines()) <= 300, path
+        assert len(text.splitlines()) <= 250, path
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 45, f"{path}:{node.name}"

@@ -10,8 +10,9 @@ import pytest
 from gpudock import mirrors
 from gpudock.config import load, presets
 from gpudock.errors import SettingsError
+from gpudock.json_report import JsonReport
 from gpudock.mirrors import Choice, Measured
-from gpudock.report import JsonReport, Report
+from gpudock.report import Report
 from tests.conftest import Settle
 
 
