@@ -55,6 +55,11 @@ class Answer:
         """Whether the command itself is not on this host."""
         return self.code in (126, 127)
 
+    @property
+    def timed_out(self) -> bool:
+        """Whether it came to a time limit, ours or one of its own by timeout(1)."""
+        return self.code == TIMED_OUT
+
     def file(self) -> str | None:
         """The text of a file asked for with `cat`; None where there is none.
 

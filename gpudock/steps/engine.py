@@ -150,7 +150,7 @@ def need(engine: Engine) -> None:
 
 def _info(answers: Answers) -> Mapping[str, Any]:
     answer = answers["docker.info"]
-    if answer.code == 124:
+    if answer.timed_out:
         raise CannotTell("The Docker daemon does not answer within 30 s: look at `journalctl -u docker`.")
     if "permission denied" in answer.err.lower():
         raise CannotTell(f"The Docker daemon refuses to talk: {answer.err.strip()}")

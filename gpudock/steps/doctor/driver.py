@@ -12,7 +12,6 @@ from gpudock.steps.doctor.known import NEEDS_GPU
 from gpudock.steps.doctor.rule import Rule, Seen
 
 OTHERS = ("nouveau", "nova_core", "nova-core", "NovaCore", "nova")
-TIMED_OUT = 124  # the exit code of timeout(1)
 BLACKLIST = (
     "printf 'blacklist %s\\n' nouveau nova_core nova_drm >/etc/modprobe.d/no-nouveau.conf && "
     "{ update-initramfs -u || dracut -f; } && reboot"
@@ -49,7 +48,7 @@ def _silent(settings: Settings, answers: Answers) -> Seen | None:
     smi = answers["gpu.smi"]
     if smi.ok or "mismatch" in smi.out or not answers["driver.loaded"].ok:
         return None
-    if smi.code == TIMED_OUT:
+    if smi.timed_out:
         return Seen("the driver is loaded, and nvidia-smi hangs")
     if smi.not_found:
         return Seen("the driver is loaded, and there is no nvidia-smi: its user-space part is missing")

@@ -32,7 +32,7 @@ def _down(settings: Settings, answers: Answers) -> Seen | None:
     answer = answers["docker.info"]
     if known.absent(answers) or known.information(answers):
         return None
-    if answer.code == 124:
+    if answer.timed_out:
         return Seen("the daemon does not answer within 30 s")
     said = [line[5:] for line in answers["doctor.engine-kind"].out.splitlines() if line.startswith("said ")]
     last = next((line for line in reversed(said) if "level=" in line or "failed" in line), "")
