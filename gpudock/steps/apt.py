@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from gpudock.actions import Action, Run
 from gpudock.settings import Settings
@@ -16,6 +17,13 @@ until apt-get update "$@" >"$log" 2>&1; do
   echo "another package manager holds apt's lock: waited ${waited}s of ${limit}s"
   sleep 5; waited=$((waited + 5))
 done; cat "$log\""""
+
+# `dpkg --configure` leaves a package that was cut off while it unpacked; `apt-get install NAME=VERSION` takes it for
+# installed.
+MEND = """configure() { dpkg --configure -a --force-confdef --force-confold; }
+half=$(dpkg-query -W -f '${db:Status-Eflag} ${binary:Package}\\n' | sed -n 's/^reinstreq //p')
+if [ -n "$half" ]; then configure; "$@" --reinstall $half || exit; fi
+configure"""
 
 
 def _options(*settings: str) -> tuple[str, ...]:
@@ -56,5 +64,5 @@ def mend(settings: Settings, machine: Machine) -> list[Action]:
     """Finish what a package manager that was cut off left half done."""
     if not machine.interrupted_packages:
         return []
-    argv = ("dpkg", "--configure", "-a", "--force-confdef", "--force-confold")
-    return [Run("finish the package installation that broke off", argv, environment=environment(settings))]
+    again = install(settings, "finish the package installation that broke off")
+    return [replace(again, argv=("sh", "-c", MEND, "sh", *again.argv))]
