@@ -52,7 +52,7 @@ class Fleet:
     def clear(self) -> None:
         """Take all marks away."""
         for host in self.hosts.values():
-            host.sh("rm -rf /srv/marks /etc/slow /run/gpudock")
+            host.sh("rm -rf /srv/marks /etc/slow /etc/held /run/gpudock")
 
 
 @contextmanager
@@ -82,6 +82,18 @@ def light(number: int, key: Path, folder: Path) -> Iterator[Fleet]:
         yield fleet
     finally:
         testbed.docker("rm", "-f", "-v", *[host.name for host in hosts], check=False)
+
+
+def hold(*hosts: TestHost) -> None:
+    """Let no mark on these hosts be finished."""
+    for host in hosts:
+        host.write("/etc/held", "")
+
+
+def let_go(*hosts: TestHost) -> None:
+    """Let what was held up go on."""
+    for host in hosts:
+        host.sh("rm /etc/held")
 
 
 def until_begun(host: TestHost, who: str = "") -> None:

@@ -225,6 +225,17 @@ def until(holds: object, seconds: float = 60) -> None:
         time.sleep(0.2)
 
 
+def until_said(running: subprocess.Popen[str], text: str) -> str:
+    """Wait until a program says something on standard error, and return what it has said there so far."""
+    assert running.stderr
+    said = ""
+    while text not in said:
+        part = os.read(running.stderr.fileno(), 65536)  # its own buffer would hide lines from communicate()
+        assert part, said
+        said += part.decode()
+    return said
+
+
 def _port(name: str) -> int:
     return int(docker("port", name, "22").split(":")[-1])
 

@@ -76,18 +76,19 @@ def test_a_host_that_is_down(three: Fleet, ill: TestHost) -> None:
 
 def test_an_sshd_killed_in_the_middle(three: Fleet, ill: TestHost) -> None:
     """Code 3 for the host whose connection ends while an action runs."""
-    ill.write("/etc/slow", "2")
+    fleet.hold(ill)
     running = three.start("mark.make")
     fleet.until_begun(ill)
     ill.sh("pkill -9 sshd-session")
     out, err = running.communicate(timeout=60)
+    fleet.let_go(ill)
     check(three, (running.returncode, out, err), 3, "gpu02: the connection is gone")
     converges(three, "--wait")
 
 
 def test_a_network_that_drops_packets_in_the_middle(three: Fleet, ill: TestHost) -> None:
     """A host that is silent, not refusing, is given up after fleet.lost_after, alone, and its lock is free again."""
-    ill.write("/etc/slow", "4")
+    fleet.hold(ill)
     running = three.start("mark.make", environ=QUICK)
     fleet.until_begun(ill)
     ill.sh("iptables -I INPUT -p tcp --dport 22 -j DROP; iptables -I OUTPUT -p tcp --sport 22 -j DROP")
@@ -95,6 +96,7 @@ def test_a_network_that_drops_packets_in_the_middle(three: Fleet, ill: TestHost)
     out, err = running.communicate(timeout=60)
     took = time.monotonic() - started
     ill.sh("iptables -F")
+    fleet.let_go(ill)
     check(three, (running.returncode, out, err), 3, "gpu02: the connection is gone")
     assert took < 10
     converges(three, "--wait")

@@ -17,6 +17,7 @@ import pytest
 from gpudock.config import ROOT
 from tests import fleet, testbed
 from tests.fleet import PROJECT, Fleet
+from tests.testbed import until_said
 
 BOTH = ["first", "second"]
 
@@ -104,19 +105,18 @@ def test_a_users_own_plain_task_runs_side_by_side(three: Fleet) -> None:
 
 def test_ctrl_c_on_many_hosts(three: Fleet) -> None:
     """Once: each host ends the action it is at and begins no other; the code is 1, with a summary; a rerun finishes."""
-    for host in three.hosts.values():
-        host.write("/etc/slow", "4")
+    fleet.hold(*three.hosts.values())
     running = three.start("mark.make")
     for host in three.hosts.values():
         fleet.until_begun(host)
     running.send_signal(signal.SIGINT)
+    until_said(running, "Ctrl-C again stops at once")
+    fleet.let_go(*three.hosts.values())
     out, err = running.communicate(timeout=30)
     assert running.returncode == 1
     assert three.marks() == dict.fromkeys(three.hosts, BOTH[:1])
     assert err.count("stopped before it would make the second mark") == 3
     assert "3 hosts: 3 failed" in out
-    for host in three.hosts.values():
-        host.sh("rm /etc/slow")
     assert three.run("mark.make")[0] == 0
     assert three.marks() == dict.fromkeys(three.hosts, BOTH)
 

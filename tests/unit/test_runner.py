@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from gpudock.config import ROOT
 from tests.conftest import program
-from tests.testbed import until
+from tests.testbed import until, until_said
 
 # Two actions of a step, each leaving a file; run the way `inv` runs tasks, on this machine.
 SCRIPT = """
@@ -29,8 +28,8 @@ from gpudock.runner import LOCAL, Target, run
 
 folder = sys.argv[1]
 def plan(settings, names):
-    script = 'touch "$2"; sleep 2; touch "$1"'
-    return [shell("make " + name, script, folder + "/" + name, folder + "-begun") for name in ("one", "two") if name not in names]
+    script = 'touch "$2"; until [ -e "$3" ]; do sleep 0.05; done; touch "$1"'
+    return [shell("make " + name, script, folder + "/" + name, folder + "-begun", folder + "-go") for name in ("one", "two") if name not in names]
 step = Step("test.step", "", lambda settings: {{"files": question('ls "$1"', folder)}}, lambda settings, answers: answers["files"].out.split(), plan)
 program = invoke.Program(namespace=invoke.Collection(step=step_command(step, name="step", summary="")))
 program.executor_class = __import__("gpudock.runner").runner.LocalExecutor
@@ -47,8 +46,13 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def wait_until_it_works(folder: Path) -> None:
-    """Wait until the first action runs, which then takes two seconds."""
+    """Wait until the first action runs, which ends when it is let go."""
     until(Path(f"{folder}-begun").exists)
+
+
+def let_go(folder: Path) -> None:
+    """Let the running action end, and those after it."""
+    Path(f"{folder}-go").touch()
 
 
 def made(folder: Path) -> list[str]:
@@ -61,11 +65,13 @@ def test_ctrl_c_lets_the_running_action_end_and_a_rerun_does_the_rest(tmp_path: 
     running = start(tmp_path)
     wait_until_it_works(tmp_path)
     running.send_signal(signal.SIGINT)
+    said = until_said(running, "Ctrl-C again stops at once")
+    let_go(tmp_path)
     out, err = running.communicate(timeout=20)
     assert (running.returncode, made(tmp_path)) == (1, ["one"])
     assert "make one … changed" in out
-    assert "stopped before it would make two" in err
-    assert "Traceback" not in err
+    assert "stopped before it would make two" in said + err
+    assert "Traceback" not in said + err
     again = start(tmp_path)
     assert "make two … changed" in again.communicate(timeout=20)[0]
     assert again.returncode == 0
@@ -75,13 +81,13 @@ def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
     """The second one does not wait for the running action."""
     running = start(tmp_path)
     wait_until_it_works(tmp_path)
-    started = time.monotonic()
     running.send_signal(signal.SIGINT)
-    time.sleep(0.2)
+    until_said(running, "Ctrl-C again stops at once")
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=20)
-    assert time.monotonic() - started < 1.8
-    assert (running.returncode, "Stopped." in err, "Traceback" in err) == (1, True, False)
+    assert (running.returncode, made(tmp_path)) == (1, [])
+    assert ("Stopped." in err, "Traceback" in err) == (True, False)
+    let_go(tmp_path)
 
 
 def test_a_dry_run_does_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Two marks on a host: a step that needs nothing but a shell, as slow as the host's /etc/slow says, in seconds."""
+"""Two marks on a host: a step that needs nothing but a shell, as slow as the host's /etc/slow says, in seconds, and held up by /etc/held."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from gpudock.settings import Settings
 from gpudock.steps import audit
 
 MARKS = ("first", "second")
-MAKE = """echo "making $1"; sleep "$(cat /etc/slow 2>/dev/null || echo 0)"; mkdir -p /srv/marks
+MAKE = """echo "making $1"; sleep "$(cat /etc/slow 2>/dev/null || echo 0)"; while [ -e /etc/held ]; do sleep 0.1; done
+mkdir -p /srv/marks
 env echo "$1" >"/srv/marks/.$1"; mv "/srv/marks/.$1" "/srv/marks/$1"
 """
 
