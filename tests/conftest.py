@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.testbed import TestHost
 
 Settle = Callable[..., Settings]
 Hosts = Callable[..., TestHost]
+Targets = Mapping[str, tuple[TestHost, str]]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,25 @@ class Completed:
     code: int
     out: str
     err: str
+
+
+@dataclass(frozen=True)
+class Fab:
+    """`fab` on test hosts: fab({"gpu01": (host, "ops")}, "setup")."""
+
+    folder: Path
+
+    def start(self, targets: Targets, *words: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Begin it, and do not wait for its end."""
+        config = self.folder / f"config-{len(list(self.folder.glob('config-*')))}"
+        testbed.ssh_config(config, [(name, *target) for name, target in targets.items()])
+        return begun([str(ROOT / "fab"), "-S", str(config), "-H", ",".join(targets), *words], environ)
+
+    def __call__(
+        self, targets: Targets, *words: str, environ: Mapping[str, str] | None = None, timeout: float = 900
+    ) -> Completed:
+        """Run it to its end."""
+        return _completed(self.start(targets, *words, environ=environ), timeout)
 
 
 @pytest.fixture
@@ -95,37 +116,39 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def fab(tmp_path: Path) -> Callable[..., Completed]:
-    """Return a function that runs `fab` on test hosts: fab({"gpu01": (host, "ops")}, "setup")."""
-
-    def run(
-        targets: dict[str, tuple[TestHost, str]],
-        *words: str,
-        environ: dict[str, str] | None = None,
-        timeout: float = 900,
-    ) -> Completed:
-        config = testbed.ssh_config(tmp_path / "config", [(name, *target) for name, target in targets.items()])
-        argv = [str(ROOT / "fab"), "-S", str(config), "-H", ",".join(targets), *words]
-        return program(argv, environ=environ, timeout=timeout)
-
-    return run
+def fab(tmp_path: Path) -> Fab:
+    """Run `fab` on test hosts."""
+    return Fab(tmp_path)
 
 
 def program(
-    argv: list[str], *, cwd: Path = ROOT, environ: dict[str, str] | None = None, timeout: float = 900
+    argv: list[str], *, cwd: Path = ROOT, environ: Mapping[str, str] | None = None, timeout: float = 900
 ) -> Completed:
-    """Run a program as a CI job would: no terminal, no standard input."""
-    done = subprocess.run(
+    """Run a program as a CI job would, to its end."""
+    return _completed(begun(argv, environ, cwd), timeout)
+
+
+def begun(argv: list[str], environ: Mapping[str, str] | None = None, cwd: Path = ROOT) -> subprocess.Popen[str]:
+    """Begin a program as a CI job would: no terminal, no standard input; in a process group of its own."""
+    return subprocess.Popen(
         argv,
         cwd=cwd,
         env={**os.environ, "GPUDOCK_IMAGE__GROUPS": "[notebook]", **(environ or {})},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=timeout,
-        check=False,
+        start_new_session=True,
     )
-    return Completed(done.returncode, done.stdout, done.stderr)
+
+
+def _completed(running: subprocess.Popen[str], timeout: float) -> Completed:
+    try:
+        out, err = running.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(running.pid, signal.SIGKILL)
+        raise
+    return Completed(running.returncode, out, err)
 
 
 @cache

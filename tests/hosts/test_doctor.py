@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Completed, Hosts
+from tests.conftest import Completed, Fab, Hosts
 from tests.hosts.faults import BATCHES
 from tests.hosts.nvidia import plug_in_gpu
 from tests.testbed import TestHost
 
-Fab = Callable[..., Completed]
 Found = dict[str, dict[str, Any]]
 
 

@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Completed, Hosts
+from tests.conftest import Completed, Fab, Hosts
 from tests.hosts.nvidia import Repository, plug_in_gpu
 from tests.testbed import TestHost
 
-Fab = Callable[..., Completed]
 IMAGE = ("--set", "image.name=small")
 
 # An image with no more than a shell, what the stand-in nvidia-smi runs, and a Python.

@@ -19,7 +19,6 @@ from tests.testbed import TestHost, until
 
 IMAGE = "cuda_container_chatbot"
 PACKAGES = ("pip", "six", "idna", "tqdm")
-Fab = Callable[..., Completed]
 
 # A stand-in: what it makes is a Python of its own prefix, as conda's are, and no virtual environment.
 MINIFORGE = r"""#!/bin/bash

@@ -6,7 +6,6 @@ import base64
 import json
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import fabric
@@ -16,13 +15,12 @@ import pytest
 from gpudock import mirrors
 from gpudock.mirrors import Choice
 from gpudock.steps import ssh as ssh_step
-from tests.conftest import Completed, Hosts
+from tests.conftest import Fab, Hosts
 from tests.testbed import TestHost, until
 
 # paramiko leaves sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-Fab = Callable[..., Completed]
 CONTAINER = "cuda_container_chatbot"
 PASSWORD = "Zebra-7431-Quagga"
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import json
 import socket
-import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,13 +16,12 @@ import pytest
 
 from gpudock.steps import ssh as ssh_step
 from tests import browser
-from tests.conftest import Completed, Hosts
+from tests.conftest import Fab, Hosts
 from tests.testbed import TestHost, until
 
 # paramiko leaves sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-Fab = Callable[..., Completed]
 CONTAINER = "cuda_container_chatbot"
 PASSWORD = {"GPUDOCK_JUPYTER_PASSWORD": "correct horse"}
 
@@ -267,16 +264,13 @@ def test_a_container_that_does_not_become_healthy_says_why(bare: TestHost, fab: 
     assert fab({"gpu01": (bare, "root")}, "stack.up").code == 0
 
 
-def test_ctrl_c_in_the_middle_and_then_again_converges(bare: TestHost, fab: Fab) -> None:
+def test_killed_in_the_middle_and_then_again_converges(bare: TestHost, fab: Fab) -> None:
     """The operator's program is killed while it waits; the next run finishes the rest."""
-    bare.sh(f"docker stop {CONTAINER}")
-    thread = threading.Thread(target=lambda: fab({"gpu01": (bare, "root")}, "setup", *KEYS, timeout=1.2))
-    thread.daemon = True
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threading, "excepthook", lambda arguments: None)
-        thread.start()
-        thread.join(20)
-    time.sleep(1)
+    bare.sh(f"docker stop {CONTAINER}; rm /run/gpudock/holder")
+    running = fab.start({"gpu01": (bare, "root")}, "setup", *KEYS)
+    until(lambda: "stack.up" in bare.sh("cat /run/gpudock/holder", check=False))
+    running.kill()
+    running.communicate()
     done = fab({"gpu01": (bare, "root")}, "setup", *KEYS)
     assert done.code == 0, done.err
     assert "nothing to change" in fab({"gpu01": (bare, "root")}, "setup", *KEYS).out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import fabric
 import pytest
@@ -12,10 +12,8 @@ from gpudock import mirrors
 from gpudock.host import Host
 from gpudock.mirrors import Choice
 from gpudock.settings import Network
-from tests.conftest import Completed, Hosts
+from tests.conftest import Fab, Hosts
 from tests.testbed import TestHost, until
-
-Fab = Callable[..., Completed]
 
 # Answers every request with 300 kB after so many seconds; `-` in its log's place keeps it silent. Perl is on every Debian.
 SERVER = r"""use IO::Socket::INET; my ($port, $wait, $log) = @ARGV;

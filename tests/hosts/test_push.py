@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tarfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from gpudock.config import ROOT
 from gpudock.steps.build import INPUTS
 from gpudock.steps.inputs import fingerprint
 from tests import testbed
-from tests.conftest import Completed, Hosts, Settle
+from tests.conftest import Completed, Fab, Hosts, Settle
 from tests.golden.test_plans import DEBIAN
 from tests.testbed import TestHost, until
 
 # paramiko leaves sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-Fab = Callable[..., Completed]
 NAME = "cuda_container_chatbot"
 LAYER = "head -c {size} /dev/urandom >/var/tmp/push/{name}"
 
@@ -220,24 +216,18 @@ def test_a_full_disk_and_a_missing_engine_stop_nobody_else(
 
 
 def test_two_operators_push_at_once_and_one_is_killed(
-    built: TestHost, first: TestHost, second: TestHost, fab: Fab, settle: Settle, tmp_path: Path
+    built: TestHost, first: TestHost, second: TestHost, fab: Fab, settle: Settle
 ) -> None:
     """A push that is killed with -9 leaves no registry running, and one that runs beside it is not disturbed."""
     build(built, settle, {"twice": 60_000_000}, "image.environment=twice")
     words = ["image.push", "--from", "gpu00", "--set", "image.environment=twice"]
-    config = testbed.ssh_config(
-        tmp_path / "killed", [(name, *target) for name, target in targets(built, second).items()]
-    )
-    killed = subprocess.Popen(
-        [str(ROOT / "fab"), "-S", str(config), "-H", "gpu01", *words],
-        env={**os.environ, "GPUDOCK_IMAGE__GROUPS": "[notebook]"},
-    )
+    killed = fab.start(targets(built, second), *words)
     until(lambda: built.sh("pgrep -x docker-registry; :"))
     other = Thread(target=lambda: results.append(fab(targets(built, first), *words)))
     results: list[Completed] = []
     other.start()
     killed.kill()
-    killed.wait()
+    killed.communicate()
     other.join()
     assert results[0].code == 0, results[0].err
     assert identity(first) == identity(built)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gpudock.config import ROOT
 from tests import testbed
-from tests.conftest import Completed, Hosts, program
+from tests.conftest import Completed, Fab, Hosts, program
 from tests.testbed import TestHost
-
-Fab = Callable[..., Completed]
 
 
 @pytest.fixture(scope="module")

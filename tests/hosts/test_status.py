@@ -8,21 +8,18 @@ import pty
 import select
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gpudock.config import ROOT
 from tests import testbed
-from tests.conftest import Completed, Hosts
+from tests.conftest import Fab, Hosts
 from tests.hosts.nvidia import plug_in_gpu
 from tests.testbed import TestHost
 
 # paramiko leaves sockets to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-Fab = Callable[..., Completed]
 
 
 @pytest.fixture(scope="module")

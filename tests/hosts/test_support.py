@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import Completed, Hosts
+from tests.conftest import Fab, Hosts
 
-Fab = Callable[..., Completed]
 NAME = "cuda_container_chatbot"
 FOLDER = f"/var/lib/gpudock/{NAME}"
 HASH = "argon2:$argon2id$v=19$m=10240,t=10,p=8$c29tZXNhbHRoZXJl$aGFzaGhhc2hoYXNoaGFzaA"

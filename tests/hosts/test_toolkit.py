@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import Completed, Hosts
+from tests.conftest import Fab, Hosts
 from tests.hosts.nvidia import Repository, plug_in_gpu
 from tests.testbed import TestHost
 
-Fab = Callable[..., Completed]
 DAEMON = '{\n  "debug": true,\n  "features": {\n    "buildkit": true\n  }\n}\n'
 LIST = "/etc/apt/sources.list.d/nvidia-container-toolkit.list"
 

@@ -7,13 +7,10 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from gpudock.config import ROOT
-from tests import testbed
-from tests.conftest import Hosts
+from tests.conftest import Fab, Hosts
 from tests.hosts.nvidia import Repository, plug_in_gpu
 from tests.testbed import TestHost, until
 
@@ -38,18 +35,10 @@ def cut_host(hosts: Hosts) -> TestHost:
 
 
 @pytest.fixture
-def start(cut_host: TestHost, repository: Repository, tmp_path: Path) -> Start:
-    """Return a function that begins toolkit.install on the host, in a process group of its own."""
-
-    def begin() -> subprocess.Popen[str]:
-        config = testbed.ssh_config(tmp_path / "config", [("gpu01", cut_host, "ops")])
-        argv = [str(ROOT / "fab"), "-S", str(config), "-H", "gpu01", "toolkit.install", "--set", "toolkit.hold=true"]
-        return subprocess.Popen(
-            [*argv, *repository.overrides], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        )  # fmt: skip
-
-    return begin
+def start(cut_host: TestHost, repository: Repository, fab: Fab) -> Start:
+    """Return a function that begins toolkit.install on the host."""
+    words = ["toolkit.install", "--set", "toolkit.hold=true", *repository.overrides]
+    return lambda: fab.start({"gpu01": (cut_host, "ops")}, *words)
 
 
 def kill(running: subprocess.Popen[str], host: TestHost) -> None:
@@ -98,14 +87,12 @@ def test_cut_after_each_action_it_converges(cut_host: TestHost, start: Start) ->
 def cut_after_a_new_action(running: subprocess.Popen[str], host: TestHost, seen: set[str]) -> str:
     """Kill a run after the first action that no run was killed after; an empty text where it ends well before that."""
     assert running.stdout is not None
-    output = ""
     for line in running.stdout:
-        output += line
         why = line.partition(": ")[2].partition(" … changed (")[0]
         if "… changed (" in line and why not in seen:
             seen.add(why)
             kill(running, host)
             return line
-    running.communicate(timeout=60)
-    assert running.returncode == 0, output
+    err = running.communicate(timeout=60)[1]
+    assert running.returncode == 0, err
     return ""

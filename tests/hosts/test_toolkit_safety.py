@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 
 from gpudock.steps.toolkit.change import REPLACE
-from tests.conftest import Completed, Hosts
+from tests.conftest import Completed, Fab, Hosts
 from tests.hosts.nvidia import Repository, plug_in_gpu
 from tests.testbed import TestHost, until
 
-Fab = Callable[..., Completed]
 DAEMON = "/etc/docker/daemon.json"
 THEIRS = '{"debug": true,\t"log-opts": {"max-size": "10m"}}'  # an unusual form, and no newline at its end
 OLD_LIST = "/etc/apt/sources.list.d/nvidia-docker.list"
