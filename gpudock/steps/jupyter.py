@@ -14,7 +14,7 @@ from gpudock.errors import UsageError
 from gpudock.questions import Answers, Questions, ask, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import services
+from gpudock.steps import services, work
 from gpudock.steps.services import Services
 
 VARIABLE = "GPUDOCK_JUPYTER_PASSWORD"
@@ -66,6 +66,8 @@ def plan_password(settings: Settings, jupyter: Jupyter, ask: Ask) -> list[Action
     ]
     if jupyter.token:
         actions.append(remove("take the token away", token_path(settings)))
+    if "jupyter" in jupyter.services.up:
+        actions = [*work.spare(settings, "JupyterLab would start anew, with the new password", kernels=True), *actions]
     if "jupyter" in jupyter.services.wanted:
         actions += services.start(settings, jupyter.services, "jupyter", changed=True)
     return actions

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from gpudock.errors import Refused
 from gpudock.questions import Questions
 from gpudock.questions import shell as question
 
 CONTAINERS: Questions = {"ports.containers": question("docker ps --format '{{.Names}} {{.Ports}}' 2>/dev/null; :")}
 QUESTIONS: Questions = {**CONTAINERS, "ports.listeners": question("ss -Hltnp 2>/dev/null; :")}
+
+
+def need_free(wanted: Iterable[int], own: str, others: Sequence[str], listeners: Sequence[str]) -> None:
+    """Raise Refused for a port that somebody else than the container `own` holds."""
+    for port in wanted:
+        if holder := holder_of(port, own, others, listeners):
+            raise Refused(
+                f"Port {port} is taken by {holder}. Stop that, or choose another port: ssh.port, jupyter.port or "
+                "stack.ports, for example --set jupyter.port=8889."
+            )
 
 
 def holder_of(port: int, own: str, others: Sequence[str], listeners: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from gpudock.errors import Refused
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import engine, image, stack
+from gpudock.steps import engine, image, stack, work
 from gpudock.steps.build import INPUTS, previous
 from gpudock.steps.image import Image
 from gpudock.steps.inputs import fingerprint
@@ -49,8 +49,11 @@ def read(settings: Settings, answers: Answers) -> Former:
     return Former(known, found.get("Id", ""), labels.get(INPUTS, ""), found.get("Created", ""))
 
 
-def plan(settings: Settings, former: Former, target: str) -> list[Action]:
-    """Bring the image `target` back under the name, and remember that setup shall not build over it."""
+def plan(settings: Settings, former: Former, target: str, *, running: bool) -> list[Action]:
+    """Bring the image `target` back under the name, and remember that setup shall not build over it.
+
+    The work in a `running` container is looked for before, as the stack starts anew afterwards.
+    """
     name = settings.image.name
     if former.image.id == target:
         return []
@@ -62,14 +65,17 @@ def plan(settings: Settings, former: Former, target: str) -> list[Action]:
         else Write("have setup leave this image as it is", hold, f"{wanted}\n")
     )
     why = f"bring back the image of {former.created[:16].replace('T', ' ')}, {target.removeprefix('sha256:')[:12]}"
-    return [remember, shell(why, SWAP, name, previous(name))]
+    spare = work.spare(settings, "The container would start anew, of its former image") if running else []
+    return [*spare, remember, shell(why, SWAP, name, previous(name))]
 
 
-def step(target: str) -> Step[Former]:
+def step(target: str, *, running: bool = False) -> Step[Former]:
     """The step that brings one image back."""
-    return Step(
-        "image.rollback", rollback.__doc__ or "", questions, read, lambda settings, facts: plan(settings, facts, target)
-    )
+
+    def planned(settings: Settings, former: Former) -> list[Action]:
+        return plan(settings, former, target, running=running)
+
+    return Step("image.rollback", rollback.__doc__ or "", questions, read, planned)
 
 
 @command(name="rollback")
@@ -83,4 +89,4 @@ def rollback(job: Job) -> None:
             "replaced one here."
         )
     there: stack.Container = job.facts(stack.UP)
-    job.converge(step(former.id), *([stack.UP] if there.id else []))
+    job.converge(step(former.id, running=there.running), *([stack.UP] if there.id else []))

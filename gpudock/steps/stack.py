@@ -15,11 +15,12 @@ from gpudock.questions import Answers, Questions, file
 from gpudock.questions import engine as engine_api
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import additions, compose, engine, folder, health, image, ports, trust
+from gpudock.steps import additions, compose, engine, folder, health, image, ports, trust, work
 from gpudock.steps.image import Image
 from gpudock.steps.machine import Machine
 
 PROJECT = "com.docker.compose.project"
+AGAIN = "its image or its settings changed"
 INSPECT = """docker container inspect --format '{{json .}}' "$1" 2>&1"""
 
 
@@ -110,8 +111,9 @@ def plan(settings: Settings, container: Container) -> list[Action]:
     current = container.running and container.configuration == wanted and container.image_id == container.image.id
     if not current:
         _refuse_foreign(settings, container)
-        _refuse_taken_ports(settings, container)
-        actions += _up(settings, container)
+        ports.need_free(compose.ports(settings), settings.stack.name, container.others, container.listeners)
+        spare = work.spare(settings, f"The container would start anew, as {AGAIN}") if container.running else []
+        actions = [*spare, *actions, *_up(settings, container)]
     elif container.health != "healthy":
         actions.append(_wait(settings))
     return actions
@@ -122,6 +124,8 @@ def down(settings: Settings, container: Container, *, volumes: bool = False) -> 
     engine.need(container.image.engine)
     name = settings.stack.name
     actions: list[Action] = []
+    if container.ours and container.running:
+        actions += work.spare(settings, "The container would be taken down")
     if container.ours and container.compose is not None:
         argv = (*_compose(settings, container), "down", "--remove-orphans")
         actions.append(Run(f"take {name} down", argv))
@@ -138,7 +142,7 @@ def _compose(settings: Settings, container: Container) -> tuple[str, ...]:
 
 
 def _up(settings: Settings, container: Container) -> list[Action]:
-    again = " anew: its image or its settings changed" if container.id else ""
+    again = f" anew: {AGAIN}" if container.id else ""
     argv = (*_compose(settings, container), "up", "-d", "--remove-orphans")
     return [
         shell(
@@ -180,16 +184,6 @@ def _refuse_foreign(settings: Settings, container: Container) -> None:
             f"A container named {settings.stack.name} is here already and is not gpudock's, so it is left alone. "
             "Choose another name (--set stack.name=…), or remove it yourself: docker rm -f " + settings.stack.name
         )
-
-
-def _refuse_taken_ports(settings: Settings, container: Container) -> None:
-    for port in compose.ports(settings):
-        holder = ports.holder_of(port, settings.stack.name, container.others, container.listeners)
-        if holder:
-            raise Refused(
-                f"Port {port} is taken by {holder}. Stop that, or choose another port: ssh.port, jupyter.port or "
-                "stack.ports, for example --set jupyter.port=8889."
-            )
 
 
 @command()

@@ -122,13 +122,13 @@ def test_a_rollback_holds_setup_back_and_the_way_forth_lets_it_go(settle: Settle
     wanted = fingerprint(settings, DEBIAN)
     new = replace(IMAGE, id="sha256:new", inputs=wanted)
     former = Former(new, "sha256:old", "other", "2026-01-01T10:00:00Z")
-    plan = rollback.plan(settings, former, "sha256:old")
+    plan = rollback.plan(settings, former, "sha256:old", running=False)
     assert whys(plan) == ["have setup leave this image as it is", "bring back the image of 2026-01-01 10:00, old"]
     assert isinstance(plan[0], Write)
     assert plan[0].text == f"{wanted}\n"
     forth = Former(replace(IMAGE, id="sha256:old", held=wanted), "sha256:new", wanted, "2026-01-02T10:00:00Z")
-    assert whys(rollback.plan(settings, forth, "sha256:new"))[0].startswith("let setup build again")
-    assert rollback.plan(settings, forth, "sha256:old") == []
+    assert whys(rollback.plan(settings, forth, "sha256:new", running=False))[0].startswith("let setup build again")
+    assert rollback.plan(settings, forth, "sha256:old", running=True) == []
 
 
 def test_setup_leaves_a_rolled_back_image_until_the_settings_change(settle: Settle) -> None:

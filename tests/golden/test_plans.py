@@ -157,7 +157,8 @@ def test_the_stack_is_started_once(settle: Settle) -> None:
     )  # fmt: skip
     assert stack.plan(settings, current) == []
     assert whys(stack.plan(settings, replace(current, health="starting"))) == ["wait until it is healthy"]
-    assert "anew" in whys(stack.plan(settings, replace(current, image_id="sha256:0")))[1]
+    again = whys(stack.plan(settings, replace(current, image_id="sha256:0")))
+    assert (again[0], "anew" in again[2]) == ("look whether somebody's work runs in it", True)
 
 
 def test_a_foreign_container_of_the_name_is_left_alone(settle: Settle) -> None:

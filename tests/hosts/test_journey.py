@@ -264,6 +264,25 @@ def test_a_container_that_does_not_become_healthy_says_why(bare: TestHost, fab: 
     assert fab({"gpu01": (bare, "root")}, "stack.up").code == 0
 
 
+def test_work_in_the_container_is_ended_by_nobody_unasked(bare: TestHost, fab: Fab) -> None:
+    """A change that starts the container anew is refused while a program runs in it, as is teardown; --yes consents."""
+    target = {"gpu01": (bare, "root")}
+    started = f"docker inspect -f '{{{{.Id}}}} {{{{.State.StartedAt}}}}' {CONTAINER}"
+    bare.sh(f"docker exec -d {CONTAINER} sleep 3600")
+    age = f"docker exec {CONTAINER} ps -o etimes= -C sleep | sort -n | tail -n 1"
+    until(lambda: int(bare.sh(age) or 0) > 3)
+    before = bare.sh(started)
+    for words in (["setup", *KEYS, "--set", "jupyter.port=8890"], ["stack.down"], ["teardown"]):
+        done = fab(target, *words)
+        assert done.code == 1
+        assert "work runs in cuda_container_chatbot:" in done.err
+        assert "sleep 3600 (root, for " in done.err
+        assert bare.sh(started) == before
+    assert fab(target, "stack.up", "--set", "jupyter.port=8890", "--yes").code == 0
+    assert bare.sh(started) != before
+    assert fab(target, "setup", *KEYS).code == 0
+
+
 def test_killed_in_the_middle_and_then_again_converges(bare: TestHost, fab: Fab) -> None:
     """The operator's program is killed while it waits; the next run finishes the rest."""
     bare.sh(f"docker stop {CONTAINER}; rm /run/gpudock/holder")
