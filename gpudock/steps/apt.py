@@ -62,7 +62,10 @@ def install(settings: Settings, why: str, *packages: str, options: tuple[str, ..
 
 def mend(settings: Settings, machine: Machine) -> list[Action]:
     """Finish what a package manager that was cut off left half done."""
-    if not machine.interrupted_packages:
-        return []
+    return [finish(settings)] if machine.interrupted_packages else []
+
+
+def finish(settings: Settings) -> Action:
+    """Install again what was cut off while it unpacked, and configure what is left."""
     again = install(settings, "finish the package installation that broke off")
-    return [replace(again, argv=("sh", "-c", MEND, "sh", *again.argv))]
+    return replace(again, argv=("sh", "-c", MEND, "sh", *again.argv))

@@ -141,11 +141,60 @@ def test_fix_runs_what_is_safe_and_says_the_rest(host: TestHost, fab: Fab) -> No
     assert host.read("/etc/nvidia-container-runtime/config.toml").startswith(
         "# kept\n[nvidia-container-cli]\n  no-cgroups = false\n"
     )
-    assert host.read("/etc/nvidia-container-runtime/config.toml.before-gpudock").count("no-cgroups = true") == 1
     assert host.sh("docker inspect -f '{{.State.StartedAt}}' bystander") == started
     assert "doctor.docker-runtime" in host.read("/var/log/gpudock/audit.jsonl")
     again = fab({"gpu01": (host, "ops")}, "doctor", "--fix").out
     assert ("nothing here can be fixed safely" in again, "after the fixes" in again) == (True, False)
+
+
+FILES = """for file in /etc/apt/sources.list.d/*.list /etc/nvidia-container-runtime/config.toml /usr/share/keyrings/*.gpg \\
+  /etc/sysctl.d/*gpudock* /proc/sys/fs/inotify/max_user_*; do [ ! -e $file ] || echo "$(stat -c '%n %a %U:%G' $file) $(sha256sum <$file)"
+done"""
+
+
+def test_a_fix_is_undone_to_the_byte(host: TestHost, fab: Fab) -> None:
+    """Each file that a fix replaced has its bytes, owner and mode again; not one that somebody has changed since."""
+    target = {"gpu01": (host, "ops")}
+    host.sh(f"{FIXABLE}; rm -rf /var/lib/gpudock/doctor; chown ops:ops /etc/nvidia-container-runtime/config.toml")
+    host.sh("chmod 640 /etc/nvidia-container-runtime/config.toml")
+    assert "no fix has left anything to undo here" in fab(target, "doctor", "--undo").out
+    before = host.sh(FILES)
+    fab(target, "doctor", "--fix")
+    left = host.sh(FILES)
+    assert left != before
+    rows = [json.loads(line) for line in fab(target, "doctor", "--undo", "--json").out.splitlines()]
+    fixes = rows[0]["facts"]["fixes"]
+    assert {fix["state"] for fix in fixes} == {"as the fix left it"}
+    names = {fix["fix"].partition("Z-")[2]: fix["fix"] for fix in fixes}
+    assert {"toolkit-no-cgroups", "apt-conflict", "apt-key"} <= set(names)
+    host.sh("echo '# mine' >>/etc/nvidia-container-runtime/config.toml")
+    refused = fab(target, "doctor", "--undo", names["toolkit-no-cgroups"])
+    assert (refused.code, "config.toml has been changed since" in refused.err) == (1, True)
+    assert "# mine" in host.read("/etc/nvidia-container-runtime/config.toml")
+    assert "--yes" in refused.err
+    for name in names.values():
+        undone = fab(target, "doctor", "--undo", name, "--yes")
+        assert undone.code == 0, undone.err
+    assert host.sh(FILES) == before
+    assert "nothing to change" in fab(target, "doctor", "--undo", names["apt-key"]).out
+    assert fab(target, "doctor", "--undo", "yesterday").code == 2
+    assert '"doctor.undo"' in host.read("/var/log/gpudock/audit.jsonl")
+
+
+def test_a_half_installed_package_is_finished(host: TestHost, fab: Fab) -> None:
+    """One that only another installation mends is told with that command; --fix leaves alone what may stop containers."""
+    host.sh(BATCHES["toolkit"].before + "package half 1.0 --unpack; package containerd-half 1.0 --unpack")
+    found = doctor(fab, host)[1]["packages-broken"]
+    assert ("half" in found["seen"], found["fix"]) == (True, "dpkg --configure -a")
+    fab({"gpu01": (host, "ops")}, "doctor", "--fix", "--rule", "packages-broken")
+    assert "unpacked" in host.sh("dpkg-query -W -f '${db:Status-Status}\n' half")
+    host.sh("dpkg --purge containerd-half; sed -i '/^Package: half$/,/^$/s/^Status: .*/Status: install reinstreq half-installed/' "
+            "/var/lib/dpkg/status")  # fmt: skip
+    assert doctor(fab, host)[1]["packages-broken"]["fix"].startswith("apt-get install --reinstall half && dpkg")
+    host.sh("dpkg --purge --force-remove-reinstreq half; " + BATCHES["toolkit"].before + "package half 1.0 --unpack")
+    fab({"gpu01": (host, "ops")}, "doctor", "--fix", "--rule", "packages-broken")
+    assert "packages-broken" not in doctor(fab, host)[1]
+    host.sh("dpkg --purge half")
 
 
 def test_a_look_is_quick_and_touches_nothing(host: TestHost, fab: Fab) -> None:

@@ -26,10 +26,21 @@ if TYPE_CHECKING:
     options={
         "fix": "Run the safe fixes: none stops a container, reboots, or touches the driver.",
         "rule": "Explain this rule and look at it alone.",
+        "undo": "Bring back what a fix replaced, named as the list names it; without a name they are listed.",
     },
+    optional=("undo",),
 )
-def DOCTOR(job: Job, fix: bool = False, rule: str = "") -> None:  # noqa: N802  # a task, as the steps' are
+def DOCTOR(job: Job, fix: bool = False, rule: str = "", undo: str | bool = "") -> None:  # noqa: N802  # a task
     """Say what is wrong on the host, why it matters and the command that mends it; code 4 if an error is found."""
+    if undo:
+        from gpudock.steps.doctor import undo as back
+
+        back.undo(job, "" if undo is True else str(undo))
+    else:
+        _examine(job, fix, rule)
+
+
+def _examine(job: Job, fix: bool, rule: str) -> None:
     from gpudock.steps.doctor import rules, show  # 60 rules are read only where they are used
 
     chosen = (rules.rule(rule),) if rule else rules.RULES
@@ -42,6 +53,7 @@ def DOCTOR(job: Job, fix: bool = False, rule: str = "") -> None:  # noqa: N802  
             return
         if not job.options.dry_run:
             seen, answers = look(job, chosen)
+            job.say(f"what they replaced is kept: {job.program} doctor --undo lists it")
             job.say("after the fixes:\n\n" + show.text(seen, job.program) + apart, **show.facts(seen, job.program))
     if seen.errors:
         count = f"{len(seen.errors)} thing{'s' * (len(seen.errors) > 1)}"
@@ -58,12 +70,13 @@ def look(job: Job, rules: Sequence[Rule]) -> tuple[Examination, Answers]:
 
 def mending(rule: Rule) -> Step[Any]:
     """The step that runs a rule's safe fix and then looks whether the rule is silent."""
+    from gpudock.steps.doctor import undo
 
     def read(settings: Settings, answers: Answers) -> Answers | None:
         return None if rule.evidence(settings, answers) is None else answers
 
     def plan(settings: Settings, found: Answers | None) -> Sequence[Action]:
-        return rule.mend(settings, found) if rule.mend and found else []
+        return undo.keeping(settings, rule, rule.mend(settings, found)) if rule.mend and found else []
 
     return Step(f"doctor.{rule.id}", rule.good, lambda settings: _questions(settings, [rule]), read, plan)
 

@@ -87,6 +87,7 @@ def _packages() -> Questions:
         "apt.entries": question(scripts.APT_ENTRIES),
         "apt.keys": question(scripts.APT_KEYS, repository.KEYRING),
         "apt.lock": question(scripts.APT_LOCK),
+        "doctor.half": question(scripts.HALF),
     }
 
 

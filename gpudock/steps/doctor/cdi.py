@@ -10,6 +10,7 @@ from gpudock.settings import Settings
 from gpudock.steps.doctor import engine, known
 from gpudock.steps.doctor.known import NEEDS_DOCKER, NEEDS_GPU
 from gpudock.steps.doctor.rule import Rule, Seen
+from gpudock.steps.toolkit.cdi import GENERATED
 
 NEEDS = (*NEEDS_GPU, "cdi.specs", "doctor.packages")
 ON_BY_DEFAULT = (28, 2, 0)  # https://github.com/moby/moby/pull/49963
@@ -83,7 +84,7 @@ RULES = (
         "nvidia-cdi-refresh has run.",
         "systemctl restart nvidia-cdi-refresh.service; nvidia-ctk cdi list",
         "https://github.com/NVIDIA/nvidia-container-toolkit/issues/1611",
-        NEEDS, _missing, _refresh,
+        NEEDS, _missing, _refresh, (GENERATED,),
     ),
     Rule(
         "cdi-stale", "error", "the CDI specification is of the loaded driver and of today's MIG devices",
@@ -91,7 +92,7 @@ RULES = (
         "MIG devices does not renew it.",
         "nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml",
         "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/cdi-support.html",
-        (*NEEDS, "gpu.list"), _stale, _refresh,
+        (*NEEDS, "gpu.list"), _stale, _refresh, (GENERATED,),
     ),
     Rule(
         "cdi-off", "error", "Docker reads CDI, where gpu.mode asks for it",

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from gpudock.actions import Action, Run
 from gpudock.questions import Answers
 from gpudock.settings import Settings
+from gpudock.steps import apt
 from gpudock.steps.doctor import known
 from gpudock.steps.doctor.rule import Rule, Seen
 from gpudock.steps.toolkit import repository
 
 SIGNED_BY = re.compile(r"signed-by[=:]\s*([^\]\s]+)", re.IGNORECASE)
+UNSAFE = re.compile("docker|moby|containerd|runc|^linux-|nvidia|cuda|^libc6|systemd|^dbus|initramfs")
 LONG = 600  # seconds: what an ordinary installation takes at most
 
 
@@ -69,9 +71,26 @@ def _locked(settings: Settings, answers: Answers) -> Seen | None:
     return Seen(text, f"ps -f -p {pid}; journalctl -u unattended-upgrades -n 20" if seconds > LONG else "")
 
 
+def _half(answers: Answers) -> list[tuple[str, str]]:
+    """Each package that dpkg left half done: its name, and `reinstreq` where only another installation mends it."""
+    rows = [line.split() for line in answers["doctor.half"].out.splitlines()]
+    return [(row[2], row[0]) for row in rows if len(row) == 3]
+
+
 def _broken(settings: Settings, answers: Answers) -> Seen | None:
     said = answers["dpkg-audit"].out.strip()
-    return Seen(f"dpkg says: {said.splitlines()[0]}") if said else None
+    if not said:
+        return None
+    again = " ".join(name for name, state in _half(answers) if state == "reinstreq")
+    names = f" ({known.listed([name for name, _ in _half(answers)])})" if _half(answers) else ""
+    fix = f"apt-get install --reinstall {again} && dpkg --configure -a" if again else ""
+    return Seen(f"dpkg says: {said.splitlines()[0]}{names}", fix)
+
+
+def _mend_broken(settings: Settings, answers: Answers) -> Sequence[Action]:
+    """Finish it, unless a package is among them whose configuration can stop containers or touch the driver."""
+    half = [name for name, _ in _half(answers)]
+    return [apt.finish(settings)] if half and not any(map(UNSAFE.search, half)) else []
 
 
 RULES = (
@@ -101,6 +120,6 @@ RULES = (
         "An installation broke off; the next one fails until it is finished.",
         "dpkg --configure -a",
         "https://manpages.debian.org/stable/dpkg/dpkg.1.en.html",
-        ("dpkg-audit",), _broken,
+        ("dpkg-audit", "doctor.half"), _broken, _mend_broken,
     ),
 )  # fmt: skip

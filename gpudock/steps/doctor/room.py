@@ -122,7 +122,7 @@ RULES = (
         f"printf 'fs.inotify.max_user_instances = 512\\nfs.inotify.max_user_watches = 524288\\n' >{INOTIFY} "
         "&& sysctl --system",
         "https://code.visualstudio.com/docs/setup/linux#_visual-studio-code-is-unable-to-watch-for-file-changes",
-        ("doctor.limits",), _inotify, _mend_inotify,
+        ("doctor.limits",), _inotify, _mend_inotify, tuple(f"/proc/sys/fs/inotify/{name}" for name in WANTED),
     ),
     Rule(
         "port-taken", "error", "the ports of the settings are free, or the container's own",

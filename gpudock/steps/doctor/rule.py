@@ -31,7 +31,8 @@ class Rule:
     `good` says what holds where it is not, `fix` is a command in which {gpudock} stands for `inv` or `fab -H host`,
     `asks` names the questions it needs of asked.py, and `evidence` is silent (None) where all is fine; it raises
     CannotTell where the answers do not say. `mend` gives the actions of a fix that is safe to run unasked: it stops
-    no container, reboots nothing, and leaves the driver alone.
+    no container, reboots nothing, and leaves the driver alone. `touches` are files that it changes by other means than
+    a Write or chmod, so that they are kept for `doctor --undo` too.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Rule:
     asks: tuple[str, ...]
     evidence: Callable[[Settings, Answers], Seen | None]
     mend: Callable[[Settings, Answers], Sequence[Action]] | None = None
+    touches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

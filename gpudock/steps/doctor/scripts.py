@@ -67,6 +67,10 @@ CANDIDATES = """apt-cache policy "$@" 2>/dev/null | awk '/^[a-z]/ { name = $1; s
 HOLDS = """if command -v dpkg >/dev/null; then dpkg --get-selections | awk '$2 == "hold" { print $1 }'
 else cat /etc/dnf/plugins/versionlock.list /etc/yum/pluginconf.d/versionlock.list 2>/dev/null; fi; :"""
 
+# error flag, state and name of each package that is neither installed nor gone
+HALF = """dpkg-query -W -f '${db:Status-Eflag} ${db:Status-Status} ${binary:Package}\\n' 2>/dev/null |
+  grep -vE '^ok (installed|config-files|not-installed) '; :"""
+
 # file:line of every entry that apt reads for NVIDIA's container packages, in both formats; with deb822 the whole file
 APT_ENTRIES = """cd /etc/apt 2>/dev/null || exit 0
 for file in sources.list sources.list.d/*.list; do

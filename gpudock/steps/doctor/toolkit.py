@@ -11,6 +11,7 @@ from gpudock.settings import Settings
 from gpudock.steps.doctor import asked, known
 from gpudock.steps.doctor.known import NEEDS_DOCKER, NEEDS_GPU
 from gpudock.steps.doctor.rule import Rule, Seen
+from gpudock.steps.toolkit.take_up import TAKE_UP
 
 NEEDS_TOOLKIT = (*NEEDS_GPU, "doctor.packages")
 NO_CGROUPS = re.compile(r"^(\s*)no-cgroups\s*=\s*true", re.MULTILINE)
@@ -18,10 +19,11 @@ PACKAGE = "nvidia-container-toolkit"
 CGROUP2_LIBRARY = (1, 8, 0)  # https://github.com/NVIDIA/libnvidia-container/issues/176
 
 # Docker takes a new runtime up a moment after the signal (facts/toolkit.md §3).
-RELOAD = """if [ -d /run/systemd/system ]; then systemctl reload docker; else kill -HUP "$(cat /var/run/docker.pid)"; fi
-tries=0; until docker info --format '{{json .Runtimes}}' 2>/dev/null | grep -q '"nvidia"'; do
-  tries=$((tries + 1)); [ $tries -lt 30 ] || { echo "Docker still does not list the nvidia runtime"; exit 1; }
-  sleep 0.5; done"""
+RELOAD = (
+    TAKE_UP
+    + """lists() { docker info --format '{{json .Runtimes}}' 2>/dev/null | grep -q '"nvidia"'; }
+take_up reload; waits 60 lists || { echo "Docker still does not list the nvidia runtime"; exit 1; }"""
+)
 
 
 def _missing(settings: Settings, answers: Answers) -> Seen | None:
@@ -72,10 +74,7 @@ def _no_cgroups(settings: Settings, answers: Answers) -> Seen | None:
 def _mend_no_cgroups(settings: Settings, answers: Answers) -> Sequence[Action]:
     before = answers["toolkit.config"].file() or ""
     after = NO_CGROUPS.sub(r"\1no-cgroups = false", before)
-    return [
-        shell("keep a copy of the toolkit's settings", 'cp -p "$1" "$1.before-gpudock"', asked.TOOLKIT_CONFIG),
-        Write("switch no-cgroups off for the toolkit", asked.TOOLKIT_CONFIG, after, before),
-    ]
+    return [Write("switch no-cgroups off for the toolkit", asked.TOOLKIT_CONFIG, after, before)]
 
 
 def _engine_older(settings: Settings, answers: Answers) -> Seen | None:
