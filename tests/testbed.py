@@ -34,22 +34,19 @@ ENV container=docker
 STOPSIGNAL SIGRTMIN+3
 CMD ["/lib/systemd/systemd"]
 """
-WITH_ENGINE = "FROM {base}\nRUN apt-get update && apt-get install -y --no-install-recommends {packages}\n"
+WITH_PACKAGES = "FROM {base}\nRUN apt-get update && apt-get install -y --no-install-recommends {packages}\n"
+# A host of rpm's world as far as Debian has it: real dnf, zypper and rpm, with a database of their own, and no apt.
+RPM = "dnf dnf-plugins-core zypper rpm createrepo-c python3-systemd"
+WITHOUT_APT = """RUN mkdir -p /etc/pki/rpm-gpg /etc/yum.repos.d /usr/lib/away \\
+ && mv /usr/bin/apt* /usr/bin/dpkg* /usr/lib/away && sed -i 's/^enabled.*/enabled = 0/' /etc/dnf/plugins/local.conf
+"""
 
 # What systemd and a nested engine need; plain --privileged fails where the machine itself lacks a capability.
 CAPABLE = (
     *("--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--device-cgroup-rule=a *:* rwm"),
     *("--security-opt", "seccomp=unconfined", "--security-opt", "systempaths=unconfined"),
-    *(
-        "--security-opt",
-        "apparmor=unconfined",
-        "-v",
-        "/var/lib/docker",
-        "-v",
-        "/var/lib/containerd",
-        "-v",
-        "/sys/fs/cgroup:/sys/fs/cgroup",
-    ),
+    *("--security-opt", "apparmor=unconfined"),
+    *("-v", "/var/lib/docker", "-v", "/var/lib/containerd", "-v", "/sys/fs/cgroup:/sys/fs/cgroup"),
 )
 BOOTING = (
     *("-t", "--tmpfs", "/run", "--tmpfs", "/tmp:exec"),
@@ -132,8 +129,9 @@ class TestHost:
 
 
 def image(kind: str) -> str:
-    """Make the image of a kind of host, once a machine: `trixie`, `trixie-docker`, `bookworm`, `fresh`."""
-    recipe = f"{kind}{BARE}{ENGINE}{SYSTEMD}{WITH_ENGINE}"
+    """Make the image of a kind of host, once a machine: `trixie`, `trixie-docker`, `trixie-rpm`, `bookworm`, `fresh`."""
+    recipe = f"{kind}{BARE}{ENGINE}{SYSTEMD}{WITH_PACKAGES}"
+    recipe += RPM + WITHOUT_APT if kind.endswith("-rpm") else ""
     tag = f"{PREFIX}/{kind}:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     # Test runs side by side must not make the same image twice.
     with (Path(tempfile.gettempdir()) / f"{PREFIX}-{kind}.lock").open("w") as lock:
@@ -148,7 +146,10 @@ def _make(kind: str, tag: str) -> None:
         _bootstrap("bookworm", "python3,ca-certificates", tag)
     elif kind.endswith("-docker"):
         base = image(kind.removesuffix("-docker"))
-        docker("build", "-t", tag, "-", data=WITH_ENGINE.format(base=base, packages=ENGINE))
+        docker("build", "-t", tag, "-", data=WITH_PACKAGES.format(base=base, packages=ENGINE))
+    elif kind.endswith("-rpm"):
+        base = image(kind.replace("-rpm", "-docker"))
+        docker("build", "-t", tag, "-", data=WITH_PACKAGES.format(base=base, packages=RPM) + WITHOUT_APT)
     else:
         _bootstrap(kind, BARE, f"{tag}-base")
         docker("build", "-t", tag, "-", data=SYSTEMD.format(base=f"{tag}-base"))

@@ -9,10 +9,11 @@ import pytest
 from gpudock.actions import Run, Write
 from gpudock.errors import Refused, UsageError
 from gpudock.steps.toolkit import PACKAGES, Toolkit, cuda_repository, package, repository, source, uninstall
+from gpudock.steps.toolkit.former import Leaving
 from gpudock.steps.toolkit.key import FetchKey
 from gpudock.steps.toolkit.record import Record
 from tests.conftest import Settle
-from tests.golden.test_toolkit import NONE, on, whys
+from tests.golden.toolkit_facts import NONE, on, whys
 
 CUDA = "toolkit.source=cuda"
 CHINA = "https://developer.download.nvidia.cn/compute/cuda/repos"
@@ -103,7 +104,9 @@ def test_the_owners_cuda_repository_is_left_alone(settle: Settle) -> None:
 def test_the_way_back_and_the_other_source(settle: Settle) -> None:
     """Uninstalling takes the preferences away, and so does going back to github, with its own key."""
     there = replace(converged(settle), record=Record(made=True))
-    assert "remove apt's preferences for NVIDIA's CUDA repository" in whys(uninstall.plan(settle(CUDA), there))
+    assert "remove apt's preferences for NVIDIA's CUDA repository" in whys(
+        uninstall.plan(settle(CUDA), Leaving(there, {}))
+    )
     assert whys(source.plan_repository(settle(), there)) == [
         "remove apt's preferences for NVIDIA's CUDA repository", "fetch NVIDIA's key and check its fingerprint",
         "add NVIDIA's repository",

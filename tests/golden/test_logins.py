@@ -17,12 +17,13 @@ from gpudock.questions import Answer
 from gpudock.steps import docker_repository, engine, login
 from gpudock.steps.toolkit import package, repository, rpm, source, uninstall, upgrade
 from gpudock.steps.toolkit import questions as toolkit_questions
+from gpudock.steps.toolkit.former import Leaving
 from gpudock.steps.toolkit.key import FetchKey
 from gpudock.steps.toolkit.record import Record
 from tests.conftest import Settle
 from tests.golden.test_plans import BARE
 from tests.golden.test_plans import ENGINE as RUNNING
-from tests.golden.test_toolkit import NONE, on, whys
+from tests.golden.toolkit_facts import NONE, on, whys
 
 MIRROR = "https://ops:s3cret%40home@mirror.example:8443/nvidia"
 PASSWORD = "s3cret@home"
@@ -108,7 +109,7 @@ def test_a_login_in_an_older_source_is_taken_out_unseen(settle: Settle) -> None:
 def test_the_way_back_takes_the_login_away(settle: Settle) -> None:
     """Uninstalling removes the file; so does a mirror that has none any more."""
     facts = replace(NONE, source="deb x\n", login=WANTED, record=Record(made=True))
-    gone = [action for action in uninstall.plan(settle(), facts) if isinstance(action, Run)]
+    gone = [action for action in uninstall.plan(settle(), Leaving(facts, {})) if isinstance(action, Run)]
     assert any(repository.LOGIN in action.argv for action in gone)
     assert "remove the login of NVIDIA's former mirror" in whys(source.plan_repository(settle(), facts))
 

@@ -14,9 +14,10 @@ from gpudock.errors import Refused
 from gpudock.questions import Answer
 from gpudock.steps.toolkit import repository, rpm, source, uninstall
 from gpudock.steps.toolkit.facts import Toolkit
+from gpudock.steps.toolkit.former import Leaving
 from gpudock.steps.toolkit.record import Record
 from tests.conftest import Settle
-from tests.golden.test_toolkit import NONE, on, whys
+from tests.golden.toolkit_facts import NONE, on, whys
 
 OLD = "https://nvidia.github.io"
 DOCKER = f"""[libnvidia-container]
@@ -65,7 +66,7 @@ def test_older_sections_are_switched_off_and_brought_back(settle: Settle, manage
     assert ("[internal]\nbaseurl=https://example.com/rpm\n" in plan[0].text) is (text is MINE)
     off = {path: plan[0].text}
     assert whys(source.plan_repository(settle(), replace(facts, others=off)))[0].startswith("fetch")
-    back = uninstall.plan(settle(), replace(facts, others=off, record=Record(made=True)))
+    back = uninstall.plan(settle(), Leaving(replace(facts, others=off, record=Record(made=True)), {}))
     assert [action.text for action in back if isinstance(action, Write)] == [text]
 
 

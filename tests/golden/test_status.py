@@ -13,7 +13,7 @@ from gpudock.steps.services import Services
 from gpudock.steps.status import Status
 from tests.conftest import Settle
 from tests.golden.test_plans import CONTAINER, IMAGE
-from tests.golden.test_toolkit import NONE
+from tests.golden.toolkit_facts import NONE
 
 H100 = Gpu(0, "GPU-0", "NVIDIA H100 80GB HBM3", 97.0, 71000.0, 81559.0, 61.0, 655.0, 700.0)
 

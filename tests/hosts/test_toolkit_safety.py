@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from gpudock.steps.toolkit import PACKAGES
 from gpudock.steps.toolkit.change import REPLACE
 from tests.conftest import Completed, Fab, Hosts
 from tests.hosts.nvidia import Repository, plug_in_gpu
@@ -14,12 +15,14 @@ from tests.testbed import TestHost, until
 
 DAEMON = "/etc/docker/daemon.json"
 THEIRS = '{"debug": true,\t"log-opts": {"max-size": "10m"}}'  # an unusual form, and no newline at its end
+LIST = "/etc/apt/sources.list.d/nvidia-container-toolkit.list"
 OLD_LIST = "/etc/apt/sources.list.d/nvidia-docker.list"
 OLD_ENTRY = "# by hand, 2019\ndeb https://nvidia.github.io/libnvidia-container/stable/ubuntu18.04/$(ARCH) /\n"
 
 # All that apt and Docker know, byte for byte.
 STATE = """for file in $(find /etc/apt /usr/share/keyrings /etc/docker -type f ! -name '*.before*' | sort); do sha256sum "$file"; done
-dpkg -l | sort | sha256sum; apt-mark showmanual | sort | sha256sum; apt-mark showhold; stat -c %a /etc/docker/daemon.json"""
+dpkg -l | sort | sha256sum; apt-mark showmanual | sort | sha256sum; apt-mark showhold; stat -c %a /etc/docker/daemon.json
+docker info -f '{{json .Runtimes}}' | grep -c '"nvidia":{'; :"""
 
 GPU_IMAGE = """mkdir -p /tmp/gpu/bin; cp /bin/sh /bin/sleep /tmp/gpu/bin
 for program in sh sleep; do ldd /bin/$program | grep -o '/lib[^ ]*' | xargs -I{} cp --parents {} /tmp/gpu; done
@@ -92,9 +95,25 @@ def test_install_and_uninstall_leave_no_trace(site: Site) -> None:
     assert "nothing to change" in site.done("toolkit.uninstall")
 
 
+def test_what_was_here_before_comes_back(site: Site) -> None:
+    """An owner's older toolkit, part of it come by itself, held: brought up to the floor, and back to what it was."""
+    site.done("toolkit.repo")
+    old = " ".join(f"{name}=1.18.0-1" for name in PACKAGES)
+    site.host.sh(
+        f"apt-get update -q && apt-get install -y {old} && apt-mark auto {PACKAGES[3]} && apt-mark hold {PACKAGES[0]}"
+    )
+    site.host.sh("rm -rf /var/lib/gpudock")
+    site.host.write(OLD_LIST, OLD_ENTRY)
+    before = site.host.sh(STATE)
+    site.done("toolkit.install")
+    assert "1.20.0-1" in site.host.sh(f"dpkg-query -W {PACKAGES[3]}")
+    assert "bring the toolkit back to 1.18.0-1" in site.done("toolkit.uninstall")
+    assert site.host.sh(STATE) == before
+    site.host.sh(f"apt-get purge -y --allow-change-held-packages {' '.join(PACKAGES)}; rm {LIST}")
+
+
 def test_what_docker_would_not_take_is_not_written(site: Site) -> None:
     """Dockerd itself checks the file: a value it refuses is told in its words, and the file is as before."""
-    site.host.sh("systemctl restart docker")  # which forgets the runtime of the test before
     site.done("toolkit.repo")
     site.done("toolkit.package", "--set", "toolkit.version=1.19.1")
     wrong = '{"debug": true, "log-opts": "10m"}'
@@ -178,6 +197,7 @@ def test_a_backup_is_listed_and_brought_back(site: Site) -> None:
     kept = rows[0]["facts"]["backups"]
     assert {item["before"] for item in kept} == {
         "add the nvidia runtime to daemon.json",
+        "have Docker forget the nvidia runtime",
         "take the nvidia runtime out of daemon.json",
     }
     site.done("toolkit.restore", "--backup", kept[0]["name"])

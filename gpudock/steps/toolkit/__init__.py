@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpudock.command import Job, command, namespace, step_command
 from gpudock.converge import Step
-from gpudock.steps.toolkit import backups, configure, containers, package, restart, source, uninstall, upgrade
+from gpudock.steps.toolkit import backups, configure, containers, former, package, restart, source, uninstall, upgrade
 from gpudock.steps.toolkit.facts import PACKAGES, Toolkit, questions, read, skip
 
 REPO = Step(
@@ -22,7 +22,7 @@ RESTART = Step(
 )  # fmt: skip
 UNINSTALL = Step(
     "toolkit.uninstall", "Take away what gpudock brought of the toolkit; what was here before is as it was.",
-    questions, read, uninstall.plan,
+    former.questions, former.read, uninstall.plan,
 )  # fmt: skip
 CONTAINERS = Step(
     "toolkit.containers", "Ask the containers that had GPUs before whether they still see them.",

@@ -17,18 +17,15 @@ from gpudock.settings import Settings
 from gpudock.steps.toolkit import facts, record
 from gpudock.steps.toolkit.change import Replace, decode
 from gpudock.steps.toolkit.facts import Toolkit
+from gpudock.steps.toolkit.take_up import TAKE_UP
 
 LIST = """cd "$1/backups" 2>/dev/null || exit 0
 for name in *; do [ -f "$name/reason" ] || continue; file=$name/daemon.json
   printf '%s\\t%s\\t%s\\n' "$name" "$(cat "$name/reason")" "$([ ! -e "$file" ] || echo "=$(base64 -w0 "$file")")"
 done"""
 
-TAKE_UP = """if [ -d /run/systemd/system ]; then
-  if docker info >/dev/null 2>&1; then systemctl reload docker
-  else systemctl reset-failed docker; systemctl restart docker; fi
-elif docker info >/dev/null 2>&1; then kill -HUP "$(cat /var/run/docker.pid)"; else /etc/init.d/docker restart; fi
-tries=0; until docker info >/dev/null 2>&1; do
-  tries=$((tries + 1)); [ $tries -lt 40 ] || { docker info 2>&1 | tail -n 3; exit 1; }; sleep 0.5; done"""
+APPLY = f"""{TAKE_UP}how=reload; answers || how=restart; take_up "$how" || :
+waits 80 answers || {{ docker info 2>&1 | tail -n 3; exit 1; }}"""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ def plan(settings: Settings, kept: Kept, name: str) -> Sequence[Action]:
     if found.text == kept.toolkit.daemon.text:
         return []
     change = Replace(f"bring daemon.json of {name} back", kept.toolkit.daemon, found.text, record.folder(settings))
-    return [change, shell("have Docker take it up", TAKE_UP)]
+    return [change, shell("have Docker take it up", APPLY)]
 
 
 @command(options={"backup": "The backup to bring back, as the list names it; without it they are listed."})

@@ -68,6 +68,17 @@ def undo(daemon: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]
     return _with(undone, "features", _give_back(daemon, before, "features", "cdi"))
 
 
+def without_runtime(daemon: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings by which a reload makes Docker forget NVIDIA's runtime: as `former`, but no key is missing.
+
+    Docker keeps a default runtime whose key is missing, and without its program no container would start.
+    """
+    between = {"runtimes": {}, **undo(daemon, former)}
+    if daemon.get("default-runtime") == "nvidia" and not former.get("default-runtime"):
+        between["default-runtime"] = "runc"
+    return between
+
+
 def render(daemon: Mapping[str, Any], before: str | None) -> str:
     """Write settings as text, indented as the file was before (four spaces where it was not)."""
     found = re.search(r"^\{\s*?\n([ \t]+)", (before or "").removeprefix(BOM))

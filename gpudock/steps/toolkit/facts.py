@@ -29,11 +29,19 @@ PACKAGES = (
 
 CONFIGURATION = "/etc/nvidia-container-runtime"
 
-VERSIONS = """if command -v dpkg-query >/dev/null; then
+# Debian has rpm for those who want it, and rpm's distributions dpkg. What rpm has not is told in a sentence. rpm's
+# database keeps the keys that it trusts as packages.
+VERSIONS = (
+    record.HELD
+    + """if command -v dpkg-query >/dev/null; then
   dpkg-query -W -f '${Package} ${Version} ${db:Status-Status} ${db:Status-Want}\\n' "$@" 2>/dev/null
-elif command -v rpm >/dev/null; then
-  rpm -q --qf '%{NAME} %{VERSION}-%{RELEASE} installed install\\n' "$@" | grep -v 'not installed'
+fi
+if command -v rpm >/dev/null; then
+  rpm -q --qf '%{NAME} %{VERSION}-%{RELEASE}\\n' "$@" gpg-pubkey 2>/dev/null | while read -r name version rest; do
+    [ -n "$rest" ] || echo "$name $version installed $(held "$name" && echo hold || echo install)"
+  done
 fi; :"""
+)
 
 KEY = '[ -e "$1" ] || shift; stat -c %a "$1" && base64 -w0 "$1"'
 
@@ -64,6 +72,8 @@ class Toolkit:
     so that only a restart lets it hand out GPUs by `cdi` or `gpus`; `running` are the containers that would stop.
     `trusts` tells whether TLS has authorities here, `root` is the engine's folder, `manager` installs packages.
     `login` is what `login.found` says of the mirror's login, `preferences` what apt may take from the CUDA repository.
+    `doubled` are packages, as name-version, that a transaction of rpm which was cut off left beside their newer selves;
+    `trusted` are the keys in rpm's database.
     """
 
     engine: Engine
@@ -83,6 +93,8 @@ class Toolkit:
     manager: str = "apt"
     login: str = field(default="", metadata={"secret": True})
     preferences: str | None = None
+    doubled: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
 
     @property
     def version(self) -> str:
@@ -127,6 +139,8 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
     """Make a Toolkit of the answers."""
     known = engine.read(settings, answers)
     rows = [line.split() for line in answers["toolkit.versions"].out.splitlines()]
+    there = [(row[0], row[1]) for row in rows if row[2:3] == ["installed"]]
+    newest = dict(sorted(there, key=lambda row: cdi.numbers(row[1])))
     mode, _, keyring = answers["toolkit.key"].out.partition("\n")
     daemon = answers["toolkit.daemon"]
     manager = rpm.manager(known.machine, answers)
@@ -136,10 +150,10 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
         trusts=answers["toolkit.trust"].ok,
         fingerprints=key.fingerprints(key.dearmor(base64.b64decode(keyring))) if answers["toolkit.key"].ok else (),
         key_mode=mode,
-        source=answers["toolkit.source" if manager == "apt" else "toolkit.rpm-source"].file(),
+        source=answers["toolkit.source"].file() if manager == "apt" else rpm.read_source(manager, answers),
         others=repository.read_others(answers, apt=manager == "apt"),
-        versions={row[0]: row[1] for row in rows if row[2:3] == ["installed"]},
-        held=tuple(row[0] for row in rows if row[3:] == ["hold"]),
+        versions={name: version for name, version in newest.items() if name in PACKAGES},
+        held=tuple(dict.fromkeys(row[0] for row in rows if row[3:] == ["hold"])),
         daemon=_daemon_file(daemon),
         outdated="outdated" in daemon.out.splitlines(),
         running=tuple(line.split()[0] for line in answers["ports.containers"].out.splitlines()),
@@ -149,6 +163,8 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
         manager=manager,
         login=login.found(answers["toolkit.login"]),
         preferences=answers["toolkit.preferences"].file(),
+        doubled=tuple(f"{name}-{version}" for name, version in there if newest[name] != version and name in PACKAGES),
+        trusted=tuple(f"{name}-{version}" for name, version in there if name == "gpg-pubkey"),
     )
 
 

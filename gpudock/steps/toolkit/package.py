@@ -7,7 +7,7 @@ from gpudock.converge import Blocked
 from gpudock.errors import Refused
 from gpudock.settings import Settings
 from gpudock.steps import apt
-from gpudock.steps.toolkit import containers, record, repository, rpm
+from gpudock.steps.toolkit import containers, record, repository, rpm, rpm_package
 from gpudock.steps.toolkit.cdi import numbers
 from gpudock.steps.toolkit.facts import PACKAGES, Toolkit, remember
 from gpudock.steps.toolkit.platform import need_supported
@@ -49,9 +49,14 @@ def plan(settings: Settings, toolkit: Toolkit) -> list[Action]:
 
 def install(settings: Settings, toolkit: Toolkit, why: str) -> list[Action]:
     """Fetch the repository's lists and install the version that the settings name, or the newest."""
-    if toolkit.manager != "apt":
-        return rpm.install(settings, toolkit.manager, why, PACKAGES, there=bool(toolkit.versions))
     wanted = settings.toolkit.version and debian(settings.toolkit.version)
+    if toolkit.manager != "apt":
+        return [
+            *rpm_package.single(toolkit.doubled),
+            *rpm_package.release(toolkit.manager, toolkit.held),
+            *rpm_package.install(settings, toolkit.manager, why, rpm.channels(toolkit.source), wanted, PACKAGES),
+            *_hold_again(settings, toolkit),
+        ]
     channel = repository.channel(settings)
     words = (settings.toolkit.minimum_version, wanted, channel, record.folder(settings), str(settings.apt.lock_timeout))
     return [
@@ -63,26 +68,36 @@ def install(settings: Settings, toolkit: Toolkit, why: str) -> list[Action]:
 
 
 def hold(settings: Settings, toolkit: Toolkit) -> list[Action]:
-    """Have apt leave the four packages where they are, or upgrade them with the rest again, as toolkit.hold says."""
-    if toolkit.manager != "apt":
-        return []
+    """Have the four packages stay where they are, or be upgraded with the rest again, as toolkit.hold says."""
     if settings.toolkit.hold:
-        loose = tuple(name for name in PACKAGES if name not in toolkit.held)
-        return [Run("hold the toolkit's packages", ("apt-mark", "hold", *loose))] if loose else []
+        return lock(toolkit.manager, tuple(name for name in PACKAGES if name not in toolkit.held))
     ours = tuple(name for name in toolkit.held if name not in toolkit.record.holds) if toolkit.record.made else ()
-    return [Run("release the toolkit's packages", ("apt-mark", "unhold", *ours))] if ours else []
+    return unlock(toolkit.manager, ours)
+
+
+def lock(manager: str, packages: tuple[str, ...]) -> list[Action]:
+    """Hold packages at the version they have."""
+    if manager != "apt":
+        return rpm_package.hold(manager, packages)
+    return [Run("hold the toolkit's packages", ("apt-mark", "hold", *packages))] if packages else []
+
+
+def unlock(manager: str, packages: tuple[str, ...]) -> list[Action]:
+    """Hold packages no longer."""
+    if manager != "apt":
+        return rpm_package.release(manager, packages)
+    return [Run("release the toolkit's packages", ("apt-mark", "unhold", *packages))] if packages else []
 
 
 def _hold_again(settings: Settings, toolkit: Toolkit) -> list[Action]:
-    """Apt drops the hold of a package that it changes: ours is set anew, and its owner's."""
+    """A hold goes with a change of version (apt drops it, rpm's managers want it off): set anew, and its owner's."""
     owners = tuple(name for name in toolkit.held if not toolkit.record.made or name in toolkit.record.holds)
-    names = PACKAGES if settings.toolkit.hold else owners
-    return [Run("hold the toolkit's packages", ("apt-mark", "hold", *names))] if names else []
+    return lock(toolkit.manager, PACKAGES if settings.toolkit.hold else owners)
 
 
 def satisfied(settings: Settings, toolkit: Toolkit) -> bool:
-    """Whether all four are there at the version wanted; without one, at or above the floor."""
-    if set(toolkit.versions) != set(PACKAGES) or len(set(toolkit.versions.values())) != 1:
+    """Whether all four are there, once, at the version wanted; without one, at or above the floor."""
+    if toolkit.doubled or set(toolkit.versions) != set(PACKAGES) or len(set(toolkit.versions.values())) != 1:
         return False
     if settings.toolkit.version:
         return toolkit.version == debian(settings.toolkit.version)

@@ -14,16 +14,33 @@ from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 
-REMEMBER = """umask 077; [ ! -e "$1/before" ] || exit 0
+# Whether one of dnf, yum, dnf5 or zypper has a package locked: to ask them takes each half a second.
+HELD = """held() {
+  grep -qsE "^$1-([0-9]+:)?[0-9]" /etc/dnf/plugins/versionlock.list /etc/yum/pluginconf.d/versionlock.list ||
+  grep -qsxF "name = \\"$1\\"" /etc/dnf/versionlock.toml || grep -qsx "solvable_name: $1" /etc/zypp/locks; }
+"""
+
+REMEMBER = (
+    HELD
+    + """umask 077; [ ! -e "$1/before" ] || exit 0
 mkdir -p "$1"; new=$(mktemp -d "$1/before.XXXXXX"); trap 'rm -rf "$new"' EXIT
 keep() { [ ! -e "$2" ] || cat "$2" >"$new/$1"; }
 keep keyring "$2"; keep source "$3"; keep daemon.json "$4"
 [ -d "$(dirname "$4")" ] || : >"$new/no-docker-folder"
 folder=$1; shift 4
 if command -v apt-mark >/dev/null; then apt-mark showhold >"$new/holds"; fi
-if command -v rpm >/dev/null; then rpm -q --qf '%{NAME}\\n' "$@" | grep -v ' ' >"$new/packages" || :; fi
+if command -v dpkg-query >/dev/null; then
+  dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\\n' "$@" 2>/dev/null | sed -n 's/^installed //p'
+  apt-mark showauto "$@" >"$new/automatic"
+fi >"$new/packages"
+if command -v rpm >/dev/null; then
+  rpm -q --qf '%{NAME} %{VERSION}-%{RELEASE}\\n' "$@" | grep -vE ' .* ' >>"$new/packages" || :
+  rpm -qa 'gpg-pubkey*' >"$new/trusted"; for name in "$@"; do ! held "$name" || echo "$name"; done >>"$new/holds"
+fi
+for name in packages automatic trusted; do [ -s "$new/$name" ] || rm -f "$new/$name"; done
 sync "$new"/* 2>/dev/null || :
 mv -T "$new" "$folder/before\""""
+)
 
 RECORD = """cd "$1" 2>/dev/null || exit 0
 for file in before before/* brought written; do
@@ -42,6 +59,17 @@ class Record:
     before: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     brought: tuple[str, ...] = ()
     written: str = ""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """The toolkit's packages that were here before gpudock came."""
+        rows = [line.split() for line in self.before.get("packages", b"").decode().splitlines()]
+        return {row[0]: row[1] for row in rows if len(row) == 2}
+
+    @property
+    def automatic(self) -> tuple[str, ...]:
+        """Those of them that apt had installed by itself, for another package's sake."""
+        return tuple(self.before.get("automatic", b"").decode().split())
 
     @property
     def holds(self) -> tuple[str, ...]:

@@ -10,19 +10,15 @@ from gpudock.steps import engine
 from gpudock.steps.toolkit import cdi, daemon, record
 from gpudock.steps.toolkit.facts import Toolkit
 from gpudock.steps.toolkit.platform import need_ordinary_engine
+from gpudock.steps.toolkit.take_up import TAKE_UP
 
 # Reload is asynchronous, and a configuration that Docker refuses is only logged (facts/toolkit.md §3): hence the wait.
 # What gpudock wrote, and nobody has changed since, goes back where Docker does not live with it.
-TAKE_UP = """how=$1 target=$2 folder=$3 tries=$4
-take_up() {
-  if [ -d /run/systemd/system ]; then systemctl reset-failed docker 2>/dev/null || :; systemctl "$1" docker
-  elif [ "$1" = reload ]; then kill -HUP "$(cat /var/run/docker.pid)"
-  else /etc/init.d/docker restart; fi
-}
+APPLY = (
+    TAKE_UP
+    + """how=$1 target=$2 folder=$3 tries=$4
 lists() { docker info --format '{{json .Runtimes}}' 2>/dev/null | grep -q '"nvidia"'; }
-wait_until() { left=$tries; until "$@"; do left=$((left - 1)); [ $left -gt 0 ] || return 1; sleep 0.5; done; }
-answers() { docker info >/dev/null 2>&1; }
-if take_up "$how" && wait_until lists; then exit 0; fi
+if take_up "$how" && waits "$tries" lists; then exit 0; fi
 if answers; then echo "Docker answers, and does not list the nvidia runtime"; else echo "Docker did not come back"; fi
 journalctl -q -u docker -n 8 --no-pager -o cat 2>/dev/null | grep -i -E 'fail|error|unable|conflict|invalid' || :
 last=$(ls "$folder/backups" 2>/dev/null | tail -n 1)
@@ -33,8 +29,9 @@ if [ -e "$folder/backups/$last/daemon.json" ]; then
   cp -p "$folder/backups/$last/daemon.json" "$target.gpudock-former"; mv -f "$target.gpudock-former" "$target"
 else rm -f "$target"; fi
 answers || how=restart; take_up "$how" || :
-echo "the former daemon.json is back"; ! wait_until answers || echo "and Docker runs with it"
+echo "the former daemon.json is back"; ! waits "$tries" answers || echo "and Docker runs with it"
 exit 1"""
+)
 TRIES = 40  # half seconds
 
 
@@ -48,12 +45,12 @@ def plan(settings: Settings, toolkit: Toolkit) -> list[Action]:
     words = (toolkit.daemon.path, record.folder(settings), str(TRIES))
     if toolkit.outdated and cdi.mode(settings, toolkit.engine) in ("cdi", "gpus"):
         _refuse_to_stop(settings, toolkit)
-        return [shell("restart Docker: it is older than the toolkit", TAKE_UP, "restart", *words)]
+        return [shell("restart Docker: it is older than the toolkit", APPLY, "restart", *words)]
     if "nvidia" in toolkit.engine.runtimes:
         return []
     if "nvidia" not in (daemon.parse(toolkit.daemon.text, toolkit.daemon.path).get("runtimes") or {}):
         raise Blocked("toolkit.configure", "daemon.json does not name the nvidia runtime.")
-    return [shell("reload Docker (containers go on running)", TAKE_UP, "reload", *words)]
+    return [shell("reload Docker (containers go on running)", APPLY, "reload", *words)]
 
 
 def _refuse_to_stop(settings: Settings, toolkit: Toolkit) -> None:

@@ -1,4 +1,4 @@
-"""NVIDIA's repository and packages for dnf, yum and zypper. Plans only: no rpm host was at hand to run them on.
+"""NVIDIA's repository for dnf, yum and zypper.
 
 https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 
 from gpudock.actions import Action, Run, shell
-from gpudock.questions import Answers, Questions
+from gpudock.questions import Answers, Questions, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import apt, login
+from gpudock.steps import login
 from gpudock.steps.machine import Machine
-from gpudock.steps.toolkit.repository import address, public
+from gpudock.steps.toolkit.repository import NAME, address, public
 
 DNF_SOURCE = "/etc/yum.repos.d/nvidia-container-toolkit.repo"
 ZYPPER_SOURCE = "/etc/zypp/repos.d/nvidia-container-toolkit.repo"
@@ -21,12 +21,18 @@ KEY = "/etc/pki/rpm-gpg/RPM-GPG-KEY-nvidia-container-toolkit"
 
 ZYPPER_LOGIN = "/etc/zypp/credentials.d/gpudock-toolkit"  # named by `credentials=` in an address, by file name alone
 
-READ_SOURCE = (
-    f"for file in {DNF_SOURCE} {ZYPPER_SOURCE}; do [ ! -e $file ] || exec cat $file; done; exec cat {DNF_SOURCE}"
-)
-MANAGERS = "for name in dnf5 dnf yum zypper; do ! command -v $name >/dev/null || { echo $name; exit; }; done"
-QUESTIONS: Questions = {"toolkit.rpm-source": question(READ_SOURCE), "toolkit.manager": question(MANAGERS)}
+# openSUSE has dnf too, for those who like it; zypper is what its owners use. Where dnf is dnf5, it is called dnf.
+MANAGER = """manager() {
+  names="dnf dnf5 yum zypper"; ! grep -qsiE '^ID(_LIKE)?=.*(suse|sles)' /etc/os-release || names="zypper $names"
+  for name in $names; do ! command -v $name >/dev/null || { echo $name; return; }; done; }
+"""
+QUESTIONS: Questions = {
+    "toolkit.manager": question(f"{MANAGER}manager"),
+    "toolkit.dnf-source": file(DNF_SOURCE),
+    "toolkit.zypper-source": file(ZYPPER_SOURCE),
+}
 
+# As in NVIDIA's own file, lists are five minutes old at most.
 SECTION = """[{name}]
 name={name}
 baseurl={base}/{channel}/rpm/$basearch{credentials}
@@ -35,17 +41,23 @@ gpgcheck=0
 enabled={enabled}
 gpgkey=file://{key}
 sslverify=1
+metadata_expire=300
 {login}"""
 
 
 def manager(machine: Machine, answers: Answers) -> str:
-    """The package manager: apt where the distribution has it, else the first of dnf5, dnf, yum, zypper."""
+    """The package manager: apt where the distribution has it, else zypper on SUSE, else dnf or yum."""
     return "apt" if machine.apt else answers["toolkit.manager"].out.strip()
 
 
 def source(name: str) -> str:
     """Where a package manager keeps the repository's file."""
     return ZYPPER_SOURCE if name == "zypper" else DNF_SOURCE
+
+
+def read_source(name: str, answers: Answers) -> str | None:
+    """The text of the repository's file; None where there is none."""
+    return answers["toolkit.zypper-source" if name == "zypper" else "toolkit.dnf-source"].file()
 
 
 def render(settings: Settings, manager: str, *, experimental: bool) -> str:
@@ -82,33 +94,24 @@ def experimental(text: str | None) -> bool:
     return bool(re.search(r"^\[[^\]]*experimental\](?:\n(?!\[).*)*\nenabled=1$", text or "", re.MULTILINE))
 
 
-def install(settings: Settings, name: str, why: str, packages: tuple[str, ...], *, there: bool) -> list[Action]:
-    """Install the four packages at the version of the settings, or the newest; `there` tells that some are here.
-
-    With a version, dnf's `install` goes up or down to it (https://dnf.readthedocs.io, "Install Command"); without one
-    it leaves what is there, so that `upgrade` has to follow. zypper's `install` upgrades by itself.
-    """
-    version = settings.toolkit.version
-    pinned = tuple(f"{package}-{version}" if version else package for package in packages)
-    environment = apt.environment(settings)
-    if name == "zypper":
-        pinned = tuple(f"{package}={version}" if version else package for package in packages)
-        argv = ("zypper", "--non-interactive", "--gpg-auto-import-keys", "install", "--oldpackage", *pinned)
-        return [Run(why, argv, environment=environment)]
-    actions: list[Action] = [Run(why, (name, "-y", "install", "--allowerasing", *pinned), environment=environment)]
-    if there and not version:
-        actions.append(
-            Run("bring it to the newest version", (name, "-y", "upgrade", *packages), environment=environment)
-        )
-    return actions
+def channels(text: str | None) -> str:
+    """The repositories that the file has switched on, separated by a space."""
+    return f"{NAME} {NAME}-experimental" if experimental(text) else NAME
 
 
-def remove(name: str, packages: tuple[str, ...]) -> Action:
-    """Take packages away."""
-    quiet = ("--non-interactive",) if name == "zypper" else ("-y",)
-    return Run("remove the toolkit's packages", (name, *quiet, "remove", *packages))
+def trust(fingerprint: str, trusted: tuple[str, ...]) -> list[Action]:
+    """Let zypper know the key that was checked, so that it need not trust whichever one it is served."""
+    if entries(fingerprint, trusted):
+        return []
+    return [shell("let rpm trust NVIDIA's key", 'rpm --import "$1"', KEY)]
 
 
-def trust() -> Action:
-    """Let rpm know the key that was checked."""
-    return shell("let rpm trust NVIDIA's key", 'rpm --import "$1"', KEY)
+def forget(fingerprints: tuple[str, ...], trusted: tuple[str, ...], before: bytes) -> list[Action]:
+    """Take NVIDIA's key out of rpm's database, where it came with gpudock."""
+    found = [entry for key in fingerprints for entry in entries(key, trusted) if entry not in before.decode().split()]
+    return [Run("have rpm no longer trust NVIDIA's key", ("rpm", "-e", *found))] if found else []
+
+
+def entries(fingerprint: str, trusted: tuple[str, ...]) -> list[str]:
+    """A key's entries in rpm's database, `gpg-pubkey-ID-TIME`: ID is how the fingerprint ends, in rpm 6 all of it."""
+    return [entry for entry in trusted if fingerprint.lower().endswith(entry.split("-")[2])]

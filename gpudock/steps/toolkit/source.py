@@ -27,6 +27,8 @@ def plan_repository(settings: Settings, toolkit: Toolkit) -> list[Action]:
     actions += _preferences(settings, toolkit)
     if toolkit.fingerprints != (fingerprint(settings),) or toolkit.key_mode != "644":
         actions += _key(settings, toolkit)
+    if toolkit.manager == "zypper":
+        actions += rpm.trust(fingerprint(settings), toolkit.trusted)
     text = _text(settings, toolkit, experimental=toolkit.experimental)
     if toolkit.source != text:
         actions.append(write("add NVIDIA's repository", toolkit, text))
@@ -72,7 +74,7 @@ def _key(settings: Settings, toolkit: Toolkit) -> list[Action]:
         "fetch NVIDIA's key and check its fingerprint", path, fingerprint(settings),
         key_addresses(settings, toolkit.engine.machine), apt.environment(settings), armored=toolkit.manager != "apt",
     )  # fmt: skip
-    return [fetch] if toolkit.manager == "apt" else [fetch, rpm.trust()]
+    return [fetch]
 
 
 def _text(settings: Settings, toolkit: Toolkit, *, experimental: bool) -> str:

@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from gpudock.actions import Action, Run, remove, shell
+from gpudock.actions import Action, remove, shell
 from gpudock.settings import Settings
-from gpudock.steps import apt
-from gpudock.steps.toolkit import cuda_repository, daemon, record, repository, rpm
+from gpudock.steps.toolkit import cuda_repository, daemon, former, record, repository, rpm
 from gpudock.steps.toolkit.change import Replace, decode
-from gpudock.steps.toolkit.facts import PACKAGES, Toolkit
+from gpudock.steps.toolkit.facts import Toolkit
+from gpudock.steps.toolkit.former import Leaving
 from gpudock.steps.toolkit.source import write
+from gpudock.steps.toolkit.take_up import TAKE_UP
 
-# Of what came along, only that goes which nothing else has come to need meanwhile: removing must not spread.
-REMOVE = """brought=" $* "; spreads() {
-  for gone in $(apt-get -s remove "$@" | sed -n 's/^Remv \\([^ ]*\\).*/\\1/p'); do
-    case "$brought" in *" $gone "*) ;; *) return 0;; esac; done; return 1; }
-if spreads "$@"; then
-  chosen=
-  for name in "$@"; do spreads $chosen "$name" || chosen="$chosen $name"; done; set -- $chosen
-fi
-[ $# -eq 0 ] || apt-get -y --allow-change-held-packages -o DPkg::Lock::Timeout=600 purge "$@\""""
-RELOAD = """if [ -d /run/systemd/system ]; then systemctl reload docker; else kill -HUP "$(cat /var/run/docker.pid)"; fi
-sleep 1"""
+RELOAD = (
+    TAKE_UP
+    + """answers || exit 0; take_up reload; format=$1 said=$2
+forgets() { ! docker info --format "$format" | grep -q "$said"; }
+waits 60 forgets || { echo "Docker does not take the change up"; exit 1; }"""
+)
+LISTED, DEFAULT = ("{{json .Runtimes}}", '"nvidia":{'), ("{{.DefaultRuntime}}", "^nvidia$")
 # The record goes in one move, last: half of it would be read as a host that had no daemon.json.
 FORGET = """cd "$1"; rm -f brought written needs-start sighted lists; mv -T before gone; rm -rf gone"""
 BRING_BACK = 'cat "$1" >"$2.new"; chmod 0644 "$2.new"; mv "$2.new" "$2"'
 
 
-def plan(settings: Settings, toolkit: Toolkit) -> list[Action]:
+def plan(settings: Settings, leaving: Leaving) -> list[Action]:
     """Take away what gpudock brought: runtime, packages, repository and key. Without a record it brought nothing.
 
-    Docker lists the runtime until it next starts: a reload does not take one away (facts/toolkit.md §3). Packages that
-    were here before stay, at the version they have now: an older one could be a vulnerable one.
+    Packages that were here before go back to their version of then, where a repository still has it.
     """
+    toolkit = leaving.toolkit
     if not toolkit.record.made:
         return []
     folder = record.folder(settings)
+    kept = "the backups of daemon.json stay" + "".join(f"; {left}" for left in former.left(leaving))
     return [
         *_daemon(settings, toolkit),
-        *_packages(settings, toolkit),
+        *former.packages(settings, leaving),
         *_files(toolkit, folder),
         *repository.switch_on(toolkit.others),
-        shell("forget what was here before (the backups of daemon.json stay)", FORGET, folder),
+        shell(f"forget what was here before ({kept})", FORGET, folder),
     ]
 
 
@@ -51,9 +51,9 @@ def former_daemon(toolkit: Toolkit) -> str | None:
     before, now = _before(toolkit, "daemon.json"), toolkit.daemon
     if now.text is None:
         return None
-    former, current = daemon.parse(before, now.path), daemon.parse(now.text, now.path)
-    undone = daemon.undo(current, former)
-    if undone == former:
+    then, current = daemon.parse(before, now.path), daemon.parse(now.text, now.path)
+    undone = daemon.undo(current, then)
+    if undone == then:
         return before
     return now.text if undone == current else daemon.render(undone, now.text)
 
@@ -62,37 +62,28 @@ def _daemon(settings: Settings, toolkit: Toolkit) -> list[Action]:
     text, now = former_daemon(toolkit), toolkit.daemon
     if text == now.text:
         return []
-    folder, actions = record.folder(settings), list[Action]()
-    current, former = daemon.parse(now.text, now.path), daemon.parse(text, now.path)
-    if current.get("default-runtime") == "nvidia" and not former.get("default-runtime"):
-        # A reload that misses the key keeps the former default, and without its program no container would start.
-        between = daemon.render({**current, "default-runtime": "runc"}, now.text)
-        actions.append(Replace("make runc the default runtime again", now, between, folder))
-        actions.append(shell("reload Docker", RELOAD))
-        now = replace(now, text=between)
-    actions.append(Replace("take the nvidia runtime out of daemon.json", now, text, folder))
+    actions, folder = list[Action](), record.folder(settings)
+    current, wanted = daemon.parse(now.text, now.path), daemon.parse(text, now.path)
+    between, reload = daemon.without_runtime(current, wanted), _reload(toolkit, current, wanted)
+    if reload and between != wanted:
+        # A reload passes over a key that is missing (facts/toolkit.md §3): so what it is to forget is there, empty.
+        actions += [Replace("have Docker forget the nvidia runtime", now, daemon.render(between, now.text), folder)]
+        actions += reload
+        now, reload = replace(now, text=daemon.render(between, now.text)), []
+    actions += [Replace("take the nvidia runtime out of daemon.json", now, text, folder), *reload]
     if "no-docker-folder" in toolkit.record.before:
-        actions.append(
-            shell("remove Docker's folder, if it is empty", 'rmdir "$(dirname "$1")" 2>/dev/null || :', now.path)
-        )
+        why, script = "remove Docker's folder, if it is empty", 'rmdir "$(dirname "$1")" 2>/dev/null || :'
+        actions.append(shell(why, script, now.path))
     return actions
 
 
-def _packages(settings: Settings, toolkit: Toolkit) -> list[Action]:
-    if toolkit.manager != "apt":
-        theirs = toolkit.record.before.get("packages", b"").decode().split()
-        came = tuple(name for name in toolkit.versions if name not in theirs)
-        return [rpm.remove(toolkit.manager, came)] if came else []
-    ours = tuple(name for name in PACKAGES if name in toolkit.record.brought and name in toolkit.versions)
-    actions: list[Action] = []
-    if ours:
-        rest = tuple(name for name in toolkit.record.brought if name not in PACKAGES)
-        argv = ("sh", "-ec", REMOVE, "sh", *ours, *rest)
-        actions.append(Run("remove the packages that came with gpudock", argv, environment=apt.environment(settings)))
-    released = tuple(name for name in toolkit.held if name not in toolkit.record.holds and name not in ours)
-    if released:
-        actions.append(Run("release the toolkit's packages", ("apt-mark", "unhold", *released)))
-    return actions
+def _reload(toolkit: Toolkit, current: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Action]:
+    """Have a Docker that knows the runtime, or takes it by default, forget that."""
+    goes = "nvidia" not in (wanted.get("runtimes") or {})
+    default = current.get("default-runtime") == "nvidia" != wanted.get("default-runtime")
+    if "nvidia" not in toolkit.engine.runtimes or not (goes or default):
+        return []
+    return [shell("reload Docker (containers go on running)", RELOAD, *(LISTED if goes else DEFAULT))]
 
 
 def _files(toolkit: Toolkit, folder: str) -> list[Action]:
@@ -111,7 +102,7 @@ def _files(toolkit: Toolkit, folder: str) -> list[Action]:
         actions.append(shell("bring the former key back", BRING_BACK, f"{folder}/before/keyring", key))
     elif toolkit.fingerprints:
         actions.append(remove("remove NVIDIA's key", key))
-    return actions
+    return [*actions, *rpm.forget(toolkit.fingerprints, toolkit.trusted, toolkit.record.before.get("trusted", b""))]
 
 
 def _before(toolkit: Toolkit, name: str) -> str | None:

@@ -6,15 +6,20 @@ from dataclasses import dataclass
 
 from gpudock.actions import Action, shell
 from gpudock.converge import Blocked, Step
+from gpudock.errors import CannotTell
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import apt
-from gpudock.steps.toolkit import containers, facts, package, record, repository
+from gpudock.steps.toolkit import containers, facts, package, record, repository, rpm_package
 from gpudock.steps.toolkit.facts import PACKAGES, Toolkit
 
-NEWEST = """apt-cache madison "$1" 2>/dev/null | awk -F' *[|] *' -v from="$2" 'index($3, from) {print $2}' |
+NEWEST = (
+    rpm_package.LISTED
+    + """if [ -n "$channels" ]; then offered "$1" | head -n 1; exit; fi
+apt-cache madison "$1" 2>/dev/null | awk -F' *[|] *' -v from="$2" 'index($3, from) {print $2}' |
 sort -rV | head -n 1; [ -z "$(find "$3/lists" -mmin -5 2>/dev/null)" ] || echo fresh"""
+)
 
 
 @dataclass(frozen=True)
@@ -24,18 +29,20 @@ class Offer:
     toolkit: Toolkit
     newest: str
     fresh: bool
+    error: str = ""
 
 
 def questions(settings: Settings) -> Questions:
-    """The toolkit's questions, and the newest version that apt knows of."""
+    """The toolkit's questions, and the newest version that apt, dnf or zypper knows of."""
     words = (PACKAGES[0], repository.channel(settings), record.folder(settings))
     return {**facts.questions(settings), "toolkit.newest": question(NEWEST, *words)}
 
 
 def read(settings: Settings, answers: Answers) -> Offer:
     """Make an Offer of the answers."""
-    lines = answers["toolkit.newest"].out.split()
-    return Offer(facts.read(settings, answers), lines[0] if lines and lines[0] != "fresh" else "", "fresh" in lines)
+    answer = answers["toolkit.newest"]
+    newest = next((line for line in answer.out.split() if line != "fresh"), "")
+    return Offer(facts.read(settings, answers), newest, "fresh" in answer.out.split(), answer.err.strip()[-300:])
 
 
 def plan_lists(settings: Settings, offer: Offer) -> list[Action]:
@@ -56,7 +63,9 @@ def plan(settings: Settings, offer: Offer) -> list[Action]:
     toolkit = offer.toolkit
     package.refuse_vulnerable(settings)
     wanted = package.debian(settings.toolkit.version) if settings.toolkit.version else offer.newest
-    if toolkit.manager == "apt" and toolkit.version == wanted and len(set(toolkit.versions.values())) == 1:
+    if not wanted and toolkit.manager != "apt":
+        raise CannotTell(f"{toolkit.manager} does not tell which versions NVIDIA's repository has: {offer.error}")
+    if toolkit.version == wanted and len(set(toolkit.versions.values())) == 1 and not toolkit.doubled:
         return []
     return [
         *facts.remember(settings, toolkit),

@@ -36,7 +36,7 @@ def build(folder: Path, served: Path) -> str:
     home = {"GNUPGHOME": str(folder / "gnupg")}
     served.mkdir(parents=True)
     fingerprint = _key(folder, served, home)
-    architecture = _run(["dpkg", "--print-architecture"]).strip()
+    architecture = run(["dpkg", "--print-architecture"]).strip()
     for channel, versions in CHANNELS.items():
         place = served / channel / "deb" / architecture
         place.mkdir(parents=True)
@@ -48,12 +48,17 @@ def build(folder: Path, served: Path) -> str:
     return fingerprint
 
 
-def _key(folder: Path, served: Path, home: Mapping[str, str]) -> str:
-    (folder / "gnupg").mkdir(mode=0o700)
+def make_key(home: Path) -> None:
+    """Make a folder of gpg's with a key pair that signs."""
+    home.mkdir(mode=0o700)
     quick = ["gpg", "--batch", "--passphrase", "", "--quick-generate-key", "stand-in <stand-in@example.com>"]
-    _run([*quick, "rsa3072", "sign", "never"], home)
-    (served / "gpgkey").write_text(_run(["gpg", "--armor", "--export"], home))
-    listing = _run(["gpg", "--list-keys", "--with-colons"], home)
+    run([*quick, "rsa3072", "sign", "never"], {"GNUPGHOME": str(home)})
+
+
+def _key(folder: Path, served: Path, home: Mapping[str, str]) -> str:
+    make_key(folder / "gnupg")
+    (served / "gpgkey").write_text(run(["gpg", "--armor", "--export"], home))
+    listing = run(["gpg", "--list-keys", "--with-colons"], home)
     return next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr:"))
 
 
@@ -62,7 +67,11 @@ def _package(tree: Path, place: Path, package: str, version: str, architecture: 
     depends = [f"{name} (= {version})" for name in DEPENDS[package]]
     if package == BASE:
         depends.append("python3")  # the stand-in programs are Python; the real ones need nothing
-        _programs(tree / "usr" / "bin", version)
+        for path, (text, mode) in programs(version).items():
+            place_of = tree / path.lstrip("/")
+            place_of.parent.mkdir(parents=True, exist_ok=True)
+            place_of.write_text(text)
+            place_of.chmod(mode)
         (tree / "DEBIAN" / "postinst").write_text(POSTINST)
         (tree / "DEBIAN" / "postinst").chmod(0o755)
         configuration = tree / "etc" / "nvidia-container-runtime" / "config.toml"
@@ -79,27 +88,26 @@ def _package(tree: Path, place: Path, package: str, version: str, architecture: 
     }
     control = "".join(f"{name}: {value}\n" for name, value in fields.items() if value)
     (tree / "DEBIAN" / "control").write_text(control)
-    _run(["dpkg-deb", "--root-owner-group", "-Znone", "-b", str(tree), str(place)])
+    run(["dpkg-deb", "--root-owner-group", "-Znone", "-b", str(tree), str(place)])
 
 
-def _programs(folder: Path, version: str) -> None:
-    folder.mkdir(parents=True)
+def programs(version: str) -> Mapping[str, tuple[str, int]]:
+    """The programs of a version: text and mode by path."""
     upstream = version.rpartition("-")[0].replace("~", "-")
     texts = dict.fromkeys(SILENT, "#!/bin/sh\nexit 0\n")
     for name in ("nvidia-ctk", "nvidia-container-runtime"):
         texts[name] = (PROGRAMS / name).read_text().replace("@VERSION@", upstream)
-    for name, text in texts.items():
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
+    return {f"/usr/bin/{name}": (text, 0o755) for name, text in texts.items()}
 
 
 def _index(place: Path, home: Mapping[str, str]) -> None:
-    (place / "Packages").write_text(_run(["apt-ftparchive", "packages", "."], cwd=place))
-    (place / "Release").write_text(_run(["apt-ftparchive", "release", "."], cwd=place))
-    _run(["gpg", "--batch", "--yes", "--clearsign", "-o", "InRelease", "Release"], home, place)
+    (place / "Packages").write_text(run(["apt-ftparchive", "packages", "."], cwd=place))
+    (place / "Release").write_text(run(["apt-ftparchive", "release", "."], cwd=place))
+    run(["gpg", "--batch", "--yes", "--clearsign", "-o", "InRelease", "Release"], home, place)
 
 
-def _run(argv: list[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+def run(argv: list[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """Run a program and return what it prints. Raises RuntimeError where it fails."""
     done = subprocess.run(
         argv, env={**os.environ, **(environment or {})}, cwd=cwd, capture_output=True, text=True, check=False
     )
