@@ -11,7 +11,7 @@ import shlex
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from socket import socket
@@ -47,10 +47,14 @@ tar -x -C "$new" --no-same-owner; chmod 0755 "$new"; rm -rf "$1"; mv "$new" "$1"
 
 @dataclass(frozen=True)
 class Completed:
-    """What a command came to: its exit code, and what it printed, both streams in the order they came."""
+    """What a command came to: its exit code, and what it printed, both streams in the order they came.
+
+    `raw` is the same before it was made text.
+    """
 
     code: int
     output: str
+    raw: bytes = field(default=b"", repr=False, compare=False)
 
 
 class Host:
@@ -70,7 +74,7 @@ class Host:
         """Whether this is the operator's own machine."""
         return not channel.is_remote(self.context)
 
-    def ask(self, script: str) -> str:
+    def ask(self, script: str) -> bytes:
         """Return what a read-only POSIX sh script prints, run as root.
 
         Raises SudoRefused, Unreachable, and CannotTell where the script itself fails.
@@ -81,7 +85,7 @@ class Host:
             done = self._as_root(script)
         if done.code != 0:
             raise CannotTell(f"{self.name}: cannot look at this host: {done.output.strip()[-500:]}")
-        return done.output
+        return done.raw
 
     def do(
         self,
@@ -160,7 +164,7 @@ class Host:
         feeder = Thread(target=_feed, args=(running, data), daemon=True)
         feeder.start()
         try:
-            output = _collect(running, on_line)
+            raw = _collect(running, on_line)
         except TimeoutError:
             running.stop()
             raise Unreachable(f"{self.name}: no sign of life for {self.silence:g} s; gave up waiting.") from None
@@ -171,7 +175,7 @@ class Host:
         code = running.wait()
         if code == -1:
             raise self._lost("it ended in the middle")
-        return Completed(code, output)
+        return Completed(code, raw.decode(errors="replace"), raw)
 
     def _lost(self, said: str) -> Unreachable:
         return Unreachable(
@@ -189,7 +193,7 @@ def _feed(running: channel.Channel, data: Iterable[bytes]) -> None:
         return  # the command ended without reading all: its exit code tells
 
 
-def _collect(running: channel.Channel, on_line: Line | None) -> str:
+def _collect(running: channel.Channel, on_line: Line | None) -> bytes:
     """Gather the output; a carriage return ends a line too, since progress bars use it."""
     whole = bytearray()
     rest = b""
@@ -202,7 +206,7 @@ def _collect(running: channel.Channel, on_line: Line | None) -> str:
                     on_line(line.decode(errors="replace").rstrip())
     if on_line and rest.strip():
         on_line(rest.decode(errors="replace").rstrip())
-    return whole.decode(errors="replace")
+    return bytes(whole)
 
 
 def _archive(tree: Path) -> bytes:

@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gpudock import engine_api
 from gpudock.errors import CannotTell
 from gpudock.host import Host
 
 SHELL = ("sh", "-c")
+GET, AFTER = "GET", "after the engine"
+ENGINE = "the engine"  # all that is asked of it, as one question
 Argv = tuple[str, ...]
 Questions = Mapping[str, Argv]
 
@@ -22,7 +25,7 @@ TIMED_OUT = 124  # the exit code of an answer that came to this limit, as timeou
 # One small file an answer, on a file system that a full disk does not touch; one `cat` brings them all. One watch ends
 # what is late: timeout(1) and a shell for each question would be a third of what all of them cost the host.
 FRAME = """folder=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT; cd "$folder" || exit 1
+trap 'rm -rf "$folder"' EXIT; cd "$folder" || exit 1; engine=$folder/{engine}.o
 below() {{ cat "/proc/$1/task/$1/children"; }}
 end() {{ children=$(below "$1"); kill "$1"; for child in $children; do end "$child"; done; }}
 {asking}
@@ -31,9 +34,11 @@ for question in $pids; do
   children=$(below "$question") || kill "$question"; for child in $children; do end "$child"; done
 done) >/dev/null 2>&1 </dev/null & watch=$!
 wait $pids; end $watch 2>/dev/null; cat {files}"""
-ASKING = """{{ ( {body}
-) >{out} 2>{err} </dev/null; code=$?; [ ! -e late ] || code={late}
-printf '%s' '{boundary}' >>{out}; printf '\\n%s%s' $code '{boundary}' >>{err}; }} 2>/dev/null & pids="$pids $!\""""
+ONE = """( {body}
+) >{file}.o 2>{file}.e </dev/null; code=$?; [ ! -e late ] || code={late}
+printf '%s' '{boundary}' >>{file}.o; printf '\\n%s%s' $code '{boundary}' >>{file}.e"""
+JOB = """{{ {ones}
+}} 2>/dev/null & pids="$pids $!\""""
 
 
 @dataclass(frozen=True)
@@ -92,44 +97,69 @@ def file(path: str) -> Argv:
     return ("cat", "--", path)
 
 
-# A start of the docker client costs the host 20 to 80 ms of processor time, as it looks at all its plugins; curl 9.
-ENGINE = """curl -sf --max-time 25 --unix-socket /var/run/docker.sock "http://docker$1" 2>/dev/null && exit
-shift; exec "$@"
-"""
+def engine(path: str) -> Argv:
+    """The question for what the Docker engine's API has at `path`, such as `/info`; an error where it refuses."""
+    return (GET, path)
 
 
-def engine(path: str, *argv: str) -> Argv:
-    """The question for what the engine's API has at `path`, such as `/info`; failing that, for what `argv` prints."""
-    return shell(ENGINE, path, *argv)
+def after_engine(script: str, *arguments: str) -> Argv:
+    """A question like `shell`, asked when the engine has answered: what it said is in the file `$engine`."""
+    return (AFTER, script, "sh", *arguments)
 
 
 def ask(host: Host, questions: Questions) -> Answers:
     """Put all questions to the host in one round trip. Raises what `Host.ask` raises."""
     if not questions:
         return {}
+    paths = {name: argv[1] for name, argv in questions.items() if argv[0] == GET}
+    asked = {name: argv for name, argv in questions.items() if name not in paths}
+    if paths:
+        asked = {ENGINE: shell(engine_api.ASK, *dict.fromkeys(paths.values())), **asked}
     boundary = f"--{secrets.token_hex(8)}"
-    parts = host.ask(script(questions, boundary)).split(boundary)
-    if len(parts) != 2 * len(questions) + 1:
-        raise CannotTell(f"{host.name}: the host's shell did not answer as expected: {parts[0][:300]!r}")
+    parts = host.ask(script(asked, boundary)).split(boundary.encode())
+    if len(parts) != 2 * len(asked) + 1:
+        raise CannotTell(
+            f"{host.name}: the host's shell did not answer as expected: {parts[0][:300].decode(errors='replace')!r}"
+        )
     answers = {}
-    for (name, argv), out, tail in zip(questions.items(), parts[0::2], parts[1::2], strict=False):
-        err, _, code = tail.rpartition("\n")
-        answers[name] = Answer(argv, int(code), out, err)
+    for (name, argv), out, tail in zip(asked.items(), parts[0::2], parts[1::2], strict=False):
+        err, _, code = tail.decode(errors="replace").rpartition("\n")
+        answers[name] = Answer(argv, int(code), out.decode(errors="replace"), err)
+    return {**answers, **_of_engine(paths, answers.pop(ENGINE), parts[0])} if paths else answers
+
+
+def _of_engine(paths: Mapping[str, str], whole: Answer, raw: bytes) -> Answers:
+    """Divide what the engine said among the questions; one it did not come to has its client's code and words."""
+    said = dict(zip(dict.fromkeys(paths.values()), engine_api.read(raw), strict=False))
+    answers = {}
+    for name, path in paths.items():
+        if path not in said:
+            answers[name] = Answer((GET, path), whole.code or 1, "", whole.err)
+        elif said[path][0] < 300:
+            answers[name] = Answer((GET, path), 0, said[path][1], "")
+        else:
+            answers[name] = Answer((GET, path), 1, "", engine_api.message(said[path][1]))
     return answers
 
 
 def script(questions: Questions, boundary: str) -> str:
     """Write the shell text that runs each question and frames its output, errors and exit code."""
-    asking, files = [], []
-    for index, argv in enumerate(questions.values()):
-        out, err = f"{index}.o", f"{index}.e"
-        files += [out, err]
-        asking.append(ASKING.format(body=_body(argv), out=out, err=err, late=TIMED_OUT, boundary=boundary))
-    return FRAME.format(asking="\n".join(asking), files=" ".join(files), limit=TIME_LIMIT)
+    files = {name: str(index) for index, name in enumerate(questions)}
+    alone: list[str] = []
+    following: list[str] = []  # what the engine is asked, and what waits for it: one job
+    for name, argv in questions.items():
+        one = ONE.format(body=_body(argv), file=files[name], late=TIMED_OUT, boundary=boundary)
+        (following if name == ENGINE or argv[0] == AFTER else alone).append(one)
+    asking = [JOB.format(ones=one) for one in (*(["\n".join(following)] if following else []), *alone)]
+    names = " ".join(f"{file}.o {file}.e" for file in files.values())
+    engine = files.get(ENGINE, "none")
+    return FRAME.format(asking="\n".join(asking), files=names, limit=TIME_LIMIT, engine=engine)
 
 
 def _body(argv: Argv) -> str:
     """A question as the frame's own shell runs it: one made by `shell` needs no shell of its own."""
+    if argv[0] == AFTER:
+        return f"[ ! -e late ] || exit {TIMED_OUT}; set -- {shlex.join(argv[3:])}\n{argv[1]}"
     if argv[:2] == SHELL:
         return f"set -- {shlex.join(argv[4:])}\n{argv[2]}"
     return f"exec {shlex.join(argv)}"

@@ -30,15 +30,21 @@ PLUGIN_FOLDERS = "/usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docke
 CLIENTS = f"""buildx=; for folder in {PLUGIN_FOLDERS}; do
   [ ! -e "$folder/cli-plugins/docker-buildx" ] || buildx=there
 done
-for folder in $(echo "$PATH" | tr : ' '); do
-  client=$(readlink -f "$folder/docker" 2>/dev/null) && [ -x "$client" ] || continue
-  case " $seen " in *" $client "*) continue;; esac; seen="$seen $client"
-  version=0  # with the plugin every client builds, and a client takes 30 ms to say its version
-  [ -n "$buildx" ] || version=$("$client" --version | sed 's/.*version \\([0-9.]*\\).*/\\1/')
+IFS=:; for folder in $PATH; do
+  [ -f "$folder/docker" ] && [ -x "$folder/docker" ] || continue
+  for other in $seen; do [ ! "$folder/docker" -ef "$other" ] || continue 2; done; seen=$seen:$folder/docker
+  version=0  # with the plugin every client builds, and a client takes 15 ms to say its version
+  [ -n "$buildx" ] || version=$("$folder/docker" --version | sed 's/.*version \\([0-9.]*\\).*/\\1/')
   echo "$folder/docker $version"
 done"""
 
-PLUGINS = f"""for folder in {PLUGIN_FOLDERS}; do ls "$folder/cli-plugins" 2>/dev/null; done; :"""
+PLUGINS = f"""for folder in {PLUGIN_FOLDERS}; do
+  for plugin in "$folder"/cli-plugins/*; do echo "${{plugin##*/}}"; done
+done"""
+
+# What `systemctl is-enabled docker` looks at, which costs 6 ms.
+ENABLED = """[ ! /etc/systemd/system/docker.service -ef /dev/null ] || exit 0
+for link in /etc/systemd/system/*.wants/docker.service; do [ ! -L "$link" ] || { echo enabled; exit; }; done"""
 
 READY = """tries=0; until docker info >/dev/null 2>&1; do
   tries=$((tries + 1)); [ $tries -lt 60 ] || {
@@ -57,8 +63,8 @@ def questions(settings: Settings) -> Questions:
         "docker.clients": question(CLIENTS),
         "docker.plugins": question(PLUGINS),
         "docker.daemon": question("command -v dockerd"),
-        "docker.info": engine_api("/info", "docker", "info", "--format", "{{json .}}"),
-        "docker.enabled": question("systemctl is-enabled docker 2>/dev/null; :"),
+        "docker.info": engine_api("/info"),
+        "docker.enabled": question(ENABLED),
         "docker.compose": question("command -v docker-compose; :"),
         "docker.group": question("getent group docker; :"),
         **docker_repository.questions(settings),

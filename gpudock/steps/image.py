@@ -6,7 +6,9 @@ something that goes into it has changed, which a label on the image tells.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from gpudock.actions import Action, Push, Write, remove, shell
 from gpudock.command import Job, command, namespace
@@ -22,7 +24,7 @@ from gpudock.steps.inputs import CONTEXT, arguments, fingerprint
 from gpudock.steps.lock import lock
 from gpudock.steps.machine import Machine
 
-INSPECT = """docker image inspect --format '{{json .}}' "$1" 2>&1"""
+BASES = f"/images/json?filters={quote(json.dumps({'reference': ['gpudock/base']}))}"
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ def questions(settings: Settings) -> Questions:
     """What to know of the image, its base, and the tool that can make one."""
     return {
         **engine.questions(settings),
-        "image": engine_api(f"/images/{settings.image.name}/json", *question(INSPECT, settings.image.name)),
-        "image.bases": ("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "gpudock/base"),
+        "image": engine_api(f"/images/{settings.image.name}/json"),
+        "image.bases": engine_api(BASES),
         "image.bootstrap": question("command -v mmdebstrap"),
         "image.held": file(hold_path(settings)),
     }
@@ -63,13 +65,14 @@ def read(settings: Settings, answers: Answers) -> Image:
     """Make an Image of the answers."""
     known = engine.read(settings, answers)
     found = answers["image"].json() if answers["image"].ok else {}
+    bases = answers["image.bases"].json() if answers["image.bases"].ok else ()
     return Image(
         engine=known,
         id=found.get("Id", ""),
         inputs=((found.get("Config") or {}).get("Labels") or {}).get(INPUTS, ""),
         created=found.get("Created", ""),
         size=int(found.get("Size", 0)),
-        bases=tuple(answers["image.bases"].out.split()),
+        bases=tuple(tag for base in bases for tag in base.get("RepoTags") or ()),
         bootstrap=answers["image.bootstrap"].ok,
         held=(answers["image.held"].file() or "").strip(),
     )

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from gpudock.errors import Refused
-from gpudock.questions import Questions
+from gpudock.questions import Answers, Questions, engine
 from gpudock.questions import shell as question
 
-CONTAINERS: Questions = {"ports.containers": question("docker ps --format '{{.Names}} {{.Ports}}' 2>/dev/null; :")}
+CONTAINERS: Questions = {"ports.containers": engine("/containers/json")}
 QUESTIONS: Questions = {**CONTAINERS, "ports.listeners": question("ss -Hltnp 2>/dev/null; :")}
+
+
+def containers(answers: Answers) -> tuple[str, ...]:
+    """The running containers, each `name` and its published ports, `0.0.0.0:80->8080/tcp`."""
+    answer = answers["ports.containers"]
+    return tuple(_row(container) for container in (answer.json() if answer.ok else ()))
+
+
+def _row(container: Mapping[str, Any]) -> str:
+    name = next(name for name in container["Names"] if name.count("/") == 1)  # others are links from containers
+    published = (
+        f"{port.get('IP', '')}:{port['PublicPort']}->{port['PrivatePort']}/{port['Type']}"
+        for port in container.get("Ports") or ()
+        if port.get("PublicPort")
+    )
+    return " ".join((name.lstrip("/"), *published))
 
 
 def need_free(wanted: Iterable[int], own: str, others: Sequence[str], listeners: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from gpudock.command import Job, command
 from gpudock.converge import Step
 from gpudock.errors import Refused
 from gpudock.questions import Answers, Questions
-from gpudock.questions import shell as question
+from gpudock.questions import engine as engine_api
 from gpudock.settings import Settings
 from gpudock.steps import engine, image, stack, work
 from gpudock.steps.build import INPUTS, previous
@@ -38,7 +38,7 @@ class Former:
 
 def questions(settings: Settings) -> Questions:
     """What to know of both."""
-    return {**image.questions(settings), "former": question(image.INSPECT, previous(settings.image.name))}
+    return {**image.questions(settings), "former": engine_api(f"/images/{previous(settings.image.name)}/json")}
 
 
 def read(settings: Settings, answers: Answers) -> Former:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gpudock.actions import Action, Run, Write, remove
 from gpudock.converge import Blocked
-from gpudock.questions import Answers, Questions
+from gpudock.questions import Answers, Questions, after_engine
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import compose, engine, stack
@@ -18,9 +18,7 @@ from gpudock.steps.stack import Container
 
 # What `gpudock-service status` says, read from the files that runit and gpudock-users keep in the container, as
 # `docker exec` costs the host ten times that. Nothing of the container is run: it would have all of root's powers.
-STATUS = """socket=/var/run/docker.sock
-pid=$(curl -sf --max-time 25 --unix-socket $socket "http://docker/containers/$1/json" 2>/dev/null |
-  sed -n 's/.*"Pid":\\([0-9]*\\),.*/\\1/p')
+STATUS = """pid=$(sed -n 's/.*"Pid":\\([0-9]*\\),.*/\\1/p' "$engine" 2>/dev/null)
 run=/proc/${pid:-0}/root/run
 [ -f "$run/service/ssh/supervise/stat" ] || exec docker exec "$1" gpudock-service status
 for name in ssh jupyter; do
@@ -53,7 +51,7 @@ def questions(settings: Settings) -> Questions:
     return {
         **stack.questions(settings),
         "services.wanted": question('ls "$1" 2>/dev/null; :', f"{files(settings)}/services"),
-        "services.up": question(STATUS, settings.stack.name, f"{files(settings)}/ssh"),
+        "services.up": after_engine(STATUS, settings.stack.name, f"{files(settings)}/ssh"),
     }
 
 

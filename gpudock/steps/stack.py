@@ -21,7 +21,6 @@ from gpudock.steps.machine import Machine
 
 PROJECT = "com.docker.compose.project"
 AGAIN = "its image or its settings changed"
-INSPECT = """docker container inspect --format '{{json .}}' "$1" 2>&1"""
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,7 @@ def questions(settings: Settings) -> Questions:
         "stack.compose": file(compose.path(settings)),
         "stack.ca": question('sha256sum "$1" 2>/dev/null; :', ca_path(settings)),
         "stack.scripts": folder.files(f"{compose.folder(settings)}/container", "scripts"),
-        "stack.container": engine_api(
-            f"/containers/{settings.stack.name}/json", *question(INSPECT, settings.stack.name)
-        ),
+        "stack.container": engine_api(f"/containers/{settings.stack.name}/json"),
     }
 
 
@@ -90,7 +87,7 @@ def read(settings: Settings, answers: Answers) -> Container:
         started=state.get("StartedAt", ""),
         ours=labels.get(PROJECT) == settings.stack.name,
         volumes=tuple(answers["stack.volumes"].out.split()) if "stack.volumes" in answers else (),
-        others=tuple(answers["ports.containers"].out.splitlines()),
+        others=ports.containers(answers),
         listeners=tuple(answers["ports.listeners"].out.splitlines()),
         scripts=folder.read(answers["stack.scripts"]),
     )

@@ -90,6 +90,7 @@ WELL: Mapping[str, str] = {
     "capabilities": "000001ffffffffff\n",
     "docker.daemon": "/usr/bin/dockerd\n",
     "docker.info": INFO,
+    "ports.containers": "[]",
     "doctor.daemon-json": '{"runtimes": {"nvidia": {"path": "nvidia-container-runtime"}}}',
     "doctor.packages": "nvidia-container-toolkit 1.20.0-1 installed\nlibnvidia-container1 1.20.0-1 installed\n"
     "docker-ce 5:29.8.2-1~ubuntu.24.04~noble installed\n",

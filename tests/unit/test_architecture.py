@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Lower layers know nothing of higher ones.
 LAYERS = [
     {"start"},
-    {"errors"},
+    {"errors", "engine_api"},
     {"settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
     {"forward", "typed"},
     {"redaction", "config", "host", "logs", "rollout"},

@@ -61,7 +61,7 @@ def _mend_inotify(settings: Settings, answers: Answers) -> Sequence[Action]:
 
 
 def _ports(settings: Settings, answers: Answers) -> Seen | None:
-    others, listeners = answers["ports.containers"].out.splitlines(), answers["ports.listeners"].out.splitlines()
+    others, listeners = ports.containers(answers), answers["ports.listeners"].out.splitlines()
     taken = [(port, ports.holder_of(port, settings.stack.name, others, listeners)) for port in compose.ports(settings)]
     held = [f"{port} by {holder}" for port, holder in taken if holder]
     if not held and not answers["doctor.ss"].ok:

@@ -20,7 +20,9 @@ STATIC = "/etc/cdi/nvidia.yaml"
 UNIT = "nvidia-cdi-refresh"
 
 # The specification names the driver's libraries with their version: one of a former driver does not hold.
-LOOK = """systemctl cat "$3.service" >/dev/null 2>&1 && echo unit
+LOOK = """for folder in /etc /run /usr/local/lib /usr/lib /lib; do
+  [ ! -d /run/systemd/system ] || [ ! -e "$folder/systemd/system/$3.service" ] || { echo unit; break; }
+done
 for file in "$1" "$2"; do
   [ ! -s "$file" ] || { echo "file $file"; grep -o '[.]so[.][0-9][0-9.]*[0-9]' "$file" | sort -u; }
 done; :"""

@@ -156,7 +156,7 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
         held=tuple(dict.fromkeys(row[0] for row in rows if row[3:] == ["hold"])),
         daemon=_daemon_file(daemon),
         outdated="outdated" in daemon.out.splitlines(),
-        running=tuple(line.split()[0] for line in answers["ports.containers"].out.splitlines()),
+        running=tuple(row.split()[0] for row in ports.containers(answers)),
         record=record.read(answers),
         root=str(_info(info).get("DockerRootDir") or ""),
         specification=cdi.read(answers, _info(info)),

@@ -60,7 +60,7 @@ class FetchKey(Action):
         for private in self.addresses:
             address = login.public(private)
             words = (address, login.curl_entry(private), login.apt_entry(private) or "")
-            output = host.ask(f"{exports}set -- {' '.join(map(quote, words))}; {FETCH}")
+            output = host.ask(f"{exports}set -- {' '.join(map(quote, words))}; {FETCH}").decode(errors="replace")
             said.append(output.partition("\nfetched\n")[0].strip())
             served = _decode(output.partition("\nfetched\n")[2])
             key = dearmor(served)
