@@ -18,7 +18,7 @@ SOCKET = "/var/run/docker.sock"
 ASK = f"""socket={SOCKET}; requests=; set -f
 if [ -S $socket ] && command -v curl >/dev/null; then
   for path; do requests="$requests http://docker$path"; done
-  curl -sS --globoff --include --raw --unix-socket $socket $requests 2>/dev/null; code=$?
+  curl -sS --no-buffer --globoff --include --raw --unix-socket $socket $requests 2>/dev/null; code=$?
   case $code in 2|7) requests= ;; *) exit $code ;; esac
 fi
 command -v docker >/dev/null || {{ echo "docker: not found" >&2; exit 127; }}

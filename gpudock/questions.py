@@ -14,31 +14,36 @@ from gpudock.errors import CannotTell
 from gpudock.host import Host
 
 SHELL = ("sh", "-c")
+CAT = ("cat", "--")
 GET, AFTER = "GET", "after the engine"
 ENGINE = "the engine"  # all that is asked of it, as one question
 Argv = tuple[str, ...]
 Questions = Mapping[str, Argv]
 
+ABSENT = "No such file or directory"
 TIME_LIMIT = 30  # seconds; a Docker daemon that hangs must not hang us
 TIMED_OUT = 124  # the exit code of an answer that came to this limit, as timeout(1) has it
 
 # One small file an answer, on a file system that a full disk does not touch; one `cat` brings them all. One watch ends
 # what is late: timeout(1) and a shell for each question would be a third of what all of them cost the host.
 FRAME = """folder=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT; cd "$folder" || exit 1; engine=$folder/{engine}.o
+trap 'rm -rf "$folder"' EXIT; cd "$folder" || exit 1; pids=
 below() {{ cat "/proc/$1/task/$1/children"; }}
 end() {{ children=$(below "$1"); kill "$1"; for child in $children; do end "$child"; done; }}
+(sleep {limit}; : >late; read -r self rest </proc/self/stat
+for question in $(below $$); do [ "$question" = "$self" ] || {{ : >"late.$question"; end "$question"; }}; done
+) >/dev/null 2>&1 </dev/null & watch=$!
 {asking}
-(sleep {limit}; : >late
-for question in $pids; do
-  children=$(below "$question") || kill "$question"; for child in $children; do end "$child"; done
-done) >/dev/null 2>&1 </dev/null & watch=$!
-wait $pids; end $watch 2>/dev/null; cat {files}"""
-ONE = """( {body}
-) >{file}.o 2>{file}.e </dev/null; code=$?; [ ! -e late ] || code={late}
-printf '%s' '{boundary}' >>{file}.o; printf '\\n%s%s' $code '{boundary}' >>{file}.e"""
-JOB = """{{ {ones}
-}} 2>/dev/null & pids="$pids $!\""""
+for pid in $pids; do
+  file=${{pid%:*}} pid=${{pid#*:}}; wait "$pid"; code=$?; [ ! -e "late.$pid" ] || code={late}
+  printf '%s' '{boundary}' >>"$file.o"; printf '\\n%s%s' $code '{boundary}' >>"$file.e"
+done 2>/dev/null
+end $watch 2>/dev/null; cat {files}"""
+ASKING = """( {body}
+) >{file}.o 2>{file}.e </dev/null & pids="$pids {file}:$!\""""
+FOLLOWING = (
+    """engine=$folder/{file}.o; first=${{pids#*:}}; wait "${{first%% *}}" 2>/dev/null"""  # the engine is asked first
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Answer:
         """
         if self.ok:
             return self.out
-        if "No such file or directory" in self.err:
+        if ABSENT in self.err:
             return None
         raise CannotTell(f"{shlex.join(self.argv)}: {self.err.strip() or f'exit code {self.code}'}")
 
@@ -94,7 +99,7 @@ def shell(script: str, *arguments: str) -> Argv:
 
 def file(path: str) -> Argv:
     """The question for a file's text; read the answer with `Answer.file`."""
-    return ("cat", "--", path)
+    return (*CAT, path)
 
 
 def engine(path: str) -> Argv:
@@ -144,16 +149,18 @@ def _of_engine(paths: Mapping[str, str], whole: Answer, raw: bytes) -> Answers:
 
 def script(questions: Questions, boundary: str) -> str:
     """Write the shell text that runs each question and frames its output, errors and exit code."""
-    files = {name: str(index) for index, name in enumerate(questions)}
-    alone: list[str] = []
-    following: list[str] = []  # what the engine is asked, and what waits for it: one job
-    for name, argv in questions.items():
-        one = ONE.format(body=_body(argv), file=files[name], late=TIMED_OUT, boundary=boundary)
-        (following if name == ENGINE or argv[0] == AFTER else alone).append(one)
-    asking = [JOB.format(ones=one) for one in (*(["\n".join(following)] if following else []), *alone)]
+    files = {name: index for index, name in enumerate(questions)}
+    asking = {name: ASKING.format(body=_body(argv), file=files[name]) for name, argv in questions.items()}
+    later = [asking.pop(name) for name, argv in questions.items() if argv[0] == AFTER]
+    following = [FOLLOWING.format(file=files.get(ENGINE, "none")), *later] if later else []
     names = " ".join(f"{file}.o {file}.e" for file in files.values())
-    engine = files.get(ENGINE, "none")
-    return FRAME.format(asking="\n".join(asking), files=names, limit=TIME_LIMIT, engine=engine)
+    return FRAME.format(
+        asking="\n".join([*asking.values(), *following]),
+        files=names,
+        limit=TIME_LIMIT,
+        late=TIMED_OUT,
+        boundary=boundary,
+    )
 
 
 def _body(argv: Argv) -> str:
@@ -162,4 +169,6 @@ def _body(argv: Argv) -> str:
         return f"[ ! -e late ] || exit {TIMED_OUT}; set -- {shlex.join(argv[3:])}\n{argv[1]}"
     if argv[:2] == SHELL:
         return f"set -- {shlex.join(argv[4:])}\n{argv[2]}"
+    if argv[:2] == CAT:
+        return f"[ -e {shlex.quote(argv[2])} ] || {{ echo {ABSENT} >&2; exit 1; }}; exec {shlex.join(argv)}"
     return f"exec {shlex.join(argv)}"

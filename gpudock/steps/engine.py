@@ -39,7 +39,7 @@ IFS=:; for folder in $PATH; do
 done"""
 
 PLUGINS = f"""for folder in {PLUGIN_FOLDERS}; do
-  for plugin in "$folder"/cli-plugins/*; do echo "${{plugin##*/}}"; done
+  for plugin in "$folder"/cli-plugins/*; do [ ! -e "$plugin" ] || echo "${{plugin##*/}}"; done
 done"""
 
 # What `systemctl is-enabled docker` looks at, which costs 6 ms.

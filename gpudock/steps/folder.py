@@ -11,6 +11,7 @@ from gpudock.questions import shell as question
 
 # A line a file, name and content; the folder itself need not be there.
 LIST = """cd "$1" 2>/dev/null || exit 0; shift
+for part; do shift; [ ! -e "$part" ] || set -- "$@" "$part"; done; [ $# -gt 0 ] || exit 0
 find "$@" -type f 2>/dev/null | while read -r name; do printf '%s %s\\n' "$name" "$(base64 -w 0 <"$name")"; done"""
 
 Files = Mapping[str, str]  # path inside the folder → text

@@ -7,6 +7,7 @@ A file says that a service is wanted, so the switch outlives the container, a `d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 from gpudock.actions import Action, Run, Write, remove
 from gpudock.converge import Blocked
@@ -22,10 +23,14 @@ STATUS = """pid=$(sed -n 's/.*"Pid":\\([0-9]*\\),.*/\\1/p' "$engine" 2>/dev/null
 run=/proc/${pid:-0}/root/run
 [ -f "$run/service/ssh/supervise/stat" ] || exec docker exec "$1" gpudock-service status
 for name in ssh jupyter; do
-  case $(head -c 3 "$run/service/$name/supervise/stat") in run) echo "$name up" ;; *) echo "$name down" ;; esac
+  read -r state <"$run/service/$name/supervise/stat"
+  case $state in run*) echo "$name up" ;; *) echo "$name down" ;; esac
 done
-[ "$(cat "$2/users" "$2/password" 2>/dev/null | sha256sum)" = "$(head -c 200 "$run/gpudock/users.applied")" ] &&
-  echo users applied || echo users pending"""
+read -r applied <"$run/gpudock/users.applied"
+wanted='{EMPTY}  -'; for file in users password; do
+  [ ! -e "$2/$file" ] || { wanted=$(cat "$2/users" "$2/password" 2>/dev/null | sha256sum); break; }
+done
+[ "$wanted" = "$applied" ] && echo users applied || echo users pending""".replace("{EMPTY}", sha256().hexdigest())
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,9 @@ def questions(settings: Settings) -> Questions:
     """What to know of the services."""
     return {
         **stack.questions(settings),
-        "services.wanted": question('ls "$1" 2>/dev/null; :', f"{files(settings)}/services"),
+        "services.wanted": question(
+            'for file in "$1"/*; do [ ! -e "$file" ] || echo "${file##*/}"; done', f"{files(settings)}/services"
+        ),
         "services.up": after_engine(STATUS, settings.stack.name, f"{files(settings)}/ssh"),
     }
 

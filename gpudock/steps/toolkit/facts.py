@@ -45,21 +45,20 @@ fi; :"""
 
 KEY = '[ -e "$1" ] || shift; stat -c %a "$1" && base64 -w0 "$1"'
 
-# Of the running daemon: its program, flags, and whether it is older than the toolkit, or than a change that only a
-# start takes up. The folder's birth tells when the toolkit first came: an upgrade, which needs no start, leaves it.
-# dockerd writes its pid file when it starts. `path` is where daemon.json really is: a link to it stays a link.
-DAEMON = """pid=$(cat /var/run/docker.pid 2>/dev/null)
-[ -n "$pid" ] && grep -qs dockerd "/proc/$pid/cmdline" || pid=$(pidof -s dockerd 2>/dev/null)
-path=$1 marker=$2
-if [ -n "$pid" ]; then
-  tr '\\0' '\\n' <"/proc/$pid/cmdline" | sed 's/^/word /'
-  other=$(tr '\\0' '\\n' <"/proc/$pid/cmdline" | sed -n 's/^--config-file=//p; /^--config-file$/{n;p}')
-  path=${other:-$path}
-  start=$(stat -c %Y /var/run/docker.pid 2>/dev/null || date +%s)
-  came=$(stat -c %W "$3" 2>/dev/null | grep -x '[0-9]*'); marked=$(stat -c %Z "$marker" 2>/dev/null)
-  [ "${came:-0}" -le "$start" ] && [ "${marked:-0}" -le "$start" ] || echo outdated
-fi
-path=$(readlink -m "$path"); echo "path $path"
+# Of the running daemon: its program and flags, and the times that tell whether it is older than the toolkit, or than a
+# change that only a start takes up. `path` is where daemon.json really is: a link to it stays a link.
+DAEMON = """pid= path=$1; words() { tr '\\0' '\\n' <"/proc/$1/cmdline"; }
+[ ! -r /var/run/docker.pid ] || read -r pid </var/run/docker.pid
+words=$(words "${pid:-none}")
+case $words in *dockerd*) ;; *) words=; pid=$(pidof -s dockerd 2>/dev/null) && words=$(words "$pid") ;; esac
+set -f; before=; IFS='
+'; for word in $words; do
+  printf 'word %s\\n' "$word"
+  [ "$before" != --config-file ] || path=$word
+  case $word in --config-file=*) path=${word#*=} ;; esac; before=$word
+done
+stat --printf 'time %n %W %Y %Z\\n' "$3" "$2" /var/run/docker.pid 2>/dev/null
+[ ! -L "$path" ] || path=$(readlink -m "$path"); echo "path $path"
 [ -e "$path" ] || exit 0
 stat --printf 'mode %a\\nowner %U:%G\\n' "$path"; text=$(base64 -w0 "$path") || exit 1; echo "text $text\""""
 
@@ -155,7 +154,7 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
         versions={name: version for name, version in newest.items() if name in PACKAGES},
         held=tuple(dict.fromkeys(row[0] for row in rows if row[3:] == ["hold"])),
         daemon=_daemon_file(daemon),
-        outdated="outdated" in daemon.out.splitlines(),
+        outdated=_outdated(settings, daemon),
         running=tuple(row.split()[0] for row in ports.containers(answers)),
         record=record.read(answers),
         root=str(_info(info).get("DockerRootDir") or ""),
@@ -200,6 +199,20 @@ def _daemon_file(answer: Answer) -> DaemonFile:
         said["path"], text, said.get("mode", "644"), said.get("owner", "root:root"),
         words[0] if words else "dockerd", _flags(words[1:]),
     )  # fmt: skip
+
+
+def _outdated(settings: Settings, answer: Answer) -> bool:
+    """Whether dockerd, which writes its pid file when it starts, runs since before the toolkit came or needed a start.
+
+    The folder's birth tells when the toolkit first came: an upgrade, which needs no start, leaves it.
+    """
+    rows = [line.split(" ") for line in answer.out.splitlines()]
+    times = {row[1]: [int(word) if word.isdigit() else 0 for word in row[2:]] for row in rows if row[0] == "time"}
+    started = times.get("/var/run/docker.pid")
+    if not started or not any(row[0] == "word" for row in rows):
+        return False
+    came, marked = times.get(CONFIGURATION, [0]), times.get(marker(settings), [0])
+    return max(came[0], marked[-1]) > started[1]
 
 
 def _flags(words: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ It is made once, whole or not at all, before the first change; so it is right wh
 from __future__ import annotations
 
 import base64
+import io
+import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -43,9 +45,8 @@ mv -T "$new" "$folder/before\""""
 )
 
 RECORD = """cd "$1" 2>/dev/null || exit 0
-for file in before before/* brought written; do
-  if [ -d "$file" ]; then echo "$file"; elif [ -f "$file" ]; then echo "$file $(base64 -w0 "$file")"; fi
-done"""
+for file in before brought written; do [ ! -e "$file" ] || set -- "$@" "$file"; done
+[ $# -eq 1 ] || { shift; tar -c -- "$@" | base64 -w0; }"""
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,21 @@ def questions(settings: Settings) -> Questions:
 
 def read(answers: Answers) -> Record:
     """Make a Record of the answer."""
-    rows = [line.partition(" ") for line in answers["toolkit.record"].out.splitlines()]
-    files = {name: base64.b64decode(text) for name, _, text in rows if name != "before"}
+    packed = base64.b64decode(answers["toolkit.record"].out)
+    files = _unpack(packed) if packed else {}
     return Record(
-        made=any(name == "before" for name, _, _ in rows),
+        made="before" in files,
         before={name.partition("/")[2]: text for name, text in files.items() if name.startswith("before/")},
         brought=tuple(sorted(set(files.get("brought", b"").decode().split()))),
         written=files.get("written", b"").decode().strip(),
     )
+
+
+def _unpack(packed: bytes) -> dict[str, bytes]:
+    """The files of a tar archive by name; a folder is one without content."""
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        found = [(entry.name, archive.extractfile(entry)) for entry in archive]
+    return {name: content.read() if content else b"" for name, content in found}
 
 
 def remember(
