@@ -27,7 +27,7 @@ while [ $# -gt 0 ]; do
   last=; [ $# -gt 1 ] || last='Connection: close\\r\\n'
   printf "GET %s HTTP/1.1\\r\\nHost: docker\\r\\n$last\\r\\n" "$1" >&3; shift
 done
-exec docker system dial-stdio <&3"""
+docker system dial-stdio <&3 2>/dev/null || {{ docker version >/dev/null; exit 1; }}"""
 
 
 def read(said: bytes) -> Iterator[tuple[int, str]]:

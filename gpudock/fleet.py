@@ -64,14 +64,16 @@ def connection(name: str, config: invoke.Config) -> fabric.Connection:
 def _copied(config: fabric.Config) -> fabric.Config:
     """Copy a configuration, so that what a task sets for one host stays there, but not ssh_config, which none changes.
 
-    It has a part for each host, and would be copied as often.
+    It has a part for each host, and would be copied, and its files read anew, as often.
     """
-    hosts = config.base_ssh_config
+    hosts, given = config.base_ssh_config, config._given_explicit_object
     config.base_ssh_config = paramiko.SSHConfig()
+    config._set(_given_explicit_object=True)
     try:
         copy = config.clone()
     finally:
         config.base_ssh_config = hosts
+        config._set(_given_explicit_object=given)
     copy.base_ssh_config = hosts
     return copy
 

@@ -140,9 +140,11 @@ def test_no_daemon_and_no_client_are_told_apart(here: Host, server: Server, with
     server.shutdown()
     server.server_close()
     folder = Path(server.server_address).parent / "bin"  # type: ignore[arg-type]
-    (folder / "docker").write_text("#!/bin/sh\necho Cannot connect to the Docker daemon >&2; exit 1\n")
+    (folder / "docker").write_text(
+        "#!/bin/sh\ncase $1 in version) echo Cannot connect to the Docker daemon >&2; esac; echo raw >&2; exit 1\n"
+    )
     answer = ask(here, {"info": engine("/info")})["info"]
-    assert (answer.code, answer.err) == (1, "Cannot connect to the Docker daemon\n")
+    assert (answer.code, answer.err) == (1, "Cannot connect to the Docker daemon\nraw\n")
     (folder / "docker").unlink()
     assert ask(here, {"info": engine("/info")})["info"].not_found
 

@@ -102,7 +102,7 @@ def read(answers: Answers) -> Record:
 
 def _unpack(packed: bytes) -> dict[str, bytes]:
     """The files of a tar archive by name; a folder is one without content."""
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
         found = [(entry.name, archive.extractfile(entry)) for entry in archive]
     return {name: content.read() if content else b"" for name, content in found}
 
