@@ -18,7 +18,7 @@ All are Invoke's Exit, so that `inv` and `fab` print the message and end with th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from invoke.exceptions import Exit
@@ -82,16 +82,26 @@ class Refused(GpudockError):
 
 
 class Locked(GpudockError):
-    """Another operator holds the host's lock. `now` is the host's time, `holder` what the holder says of itself."""
+    """Another operator holds the host's lock. `now` is the host's time, `holder` what the holder says of itself.
 
-    def __init__(self, host: str, now: str, holder: Mapping[str, str]) -> None:
+    `left` names the processes that go on without their operator, whose gpudock has ended or lost the host.
+    """
+
+    def __init__(self, host: str, now: str, holder: Mapping[str, str], left: Sequence[str] | None = None) -> None:
         address = f" ({holder['from']})" if holder.get("from") else ""
-        self.holder = f"{holder.get('who', 'someone who has not said who it is')}{address}"
+        who = f"{holder.get('who', 'someone who has not said who it is')}{address}"
         doing = ": ".join(holder[key] for key in ("task", "step", "why") if holder.get(key))
-        super().__init__(
-            f"{host} is being changed by {self.holder}, since {holder.get('since', '?')} (now {now})"
-            f"{', doing ' + doing if doing else ''}. Nothing was touched: wait for it with --wait, or ask them."
-        )
+        task = f"since {holder.get('since', '?')} (now {now}){', doing ' + doing if doing else ''}"
+        processes = ", ".join(left or ()) or "a process"
+        self.holder = who if left is None else f"{processes}, which {who} began"
+        if left is None:
+            said = f"is being changed by {who}, {task}. Nothing was touched: wait for it with --wait, or ask them."
+        else:
+            said = (
+                f"is still at what {who} began, {task}: {processes}, though no gpudock is with it any more. Nothing "
+                "was touched: with --wait this waits for its end, and does the rest."
+            )
+        super().__init__(f"{host} {said}")
 
 
 class SudoRefused(GpudockError):

@@ -36,6 +36,10 @@ SCRIPT = 'eval "$(head -c {size})"'
 AS_ROOT = '[ "$(id -u)" = 0 ] && exec sh -c "$1"; exec sudo -n -- sh -c "$1"'
 AS_ROOT_ASKED = "exec sudo -S -k -p '' -- sh -c \"$1\""
 
+# While a change runs its shell holds a lock, which outlives a connection that breaks; what it starts does not, or a
+# daemon would hold it for ever.
+HELD = "exec 8>>{mark} && flock -s 8 || exit; ( exec 8>&-; {script} ); exit $?"
+
 # The size is checked because a connection that dies ends the input just as a whole file does.
 WRITE = """set -e; umask 022; mkdir -p "$(dirname "$1")"; umask 077; new=$(mktemp "$1.XXXXXX"); trap 'rm -f "$new"' EXIT
 cat >"$new"; [ "$(wc -c <"$new")" -eq "$2" ] || { echo "$1: only a part arrived"; exit 1; }
@@ -68,6 +72,7 @@ class Host:
         self.name = name
         self.silence = silence
         self.password: str | None = None
+        self.mark = ""  # a file that each change locks for its time: see lock.py
 
     @property
     def is_local(self) -> bool:
@@ -100,7 +105,10 @@ class Host:
         Secrets belong in `data`: arguments and environment can be read by every user of the host.
         """
         exports = "".join(f"export {name}={shlex.quote(value)}; " for name, value in (environment or {}).items())
-        return self._as_root(f"{exports}exec {shlex.join(argv)}", data, on_line)
+        script = f"{exports}exec {shlex.join(argv)}"
+        if self.mark:
+            script = HELD.format(mark=shlex.quote(self.mark), script=script)
+        return self._as_root(script, data, on_line)
 
     def write(self, path: str, data: bytes, *, mode: int = 0o644, owner: str = "root:root") -> Completed:
         """Put a file in place whole or not at all, with its mode and owner; its folder is made where missing."""

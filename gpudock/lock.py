@@ -3,7 +3,9 @@
 Both are the work of one root shell on the host, over the connection that is open already, for as long as there is
 something to apply. It holds a kernel lock and reads what is begun and ended from its standard input: when that
 ends, or is silent for LIFE, because the operator is done, was killed or has lost the network, the shell ends and the
-lock with it. What had begun by then is recorded as interrupted.
+lock with it. What had begun by then is recorded as interrupted. Its tool may go on, as nobody can tell whether to end
+an apt in the middle is better: the shell that runs it holds a lock of its own (`Host.mark`), and until that is free
+the next operator is told what still runs.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Event, Thread
 from typing import Any
 
@@ -33,6 +35,13 @@ KEEPER = """exec 2>&1; umask 022; mkdir -p "$1"; exec 9>>"$1/lock" || exit
 stamp() { date -u +%Y-%m-%dT%H:%M:%SZ; }
 command -v flock >/dev/null || { echo "flock of util-linux is not installed"; exit 1; }
 flock -w 1 9 || { echo "busy $(stamp)"; cat "$1/holder"; exit; }
+left() { for file in /proc/[0-9]*/fd/8; do
+  pid=${file#/proc/}; pid=${pid%%/*}; [ "$pid" != $$ ] && [ "$file" -ef "$1/running" ] || continue
+  for child in $(cat "/proc/$pid/task/$pid/children"); do
+    read -r name <"/proc/$child/comm" && echo "$name ($child)"
+  done
+done 2>/dev/null; }
+exec 8>>"$1/running"; flock -n 8 || { echo "left $(stamp)"; cat "$1/holder"; left "$1"; exit; }; exec 8>&-
 above() { tr '\\0' '\\n' </proc/$PPID/environ | sed -n 's/^SSH_CLIENT=//p'; }
 from=${SSH_CLIENT:-$(above 2>/dev/null)}; from=${from%% *}
 since=$(stamp); pending=
@@ -51,8 +60,9 @@ done"""
 class Lock:
     """A held lock. `task` is what its holder runs; actions are recorded as they begin and end."""
 
-    def __init__(self, stream: socket.socket, task: str) -> None:
-        self.stream = stream
+    def __init__(self, host: Host, stream: socket.socket, paths: HostFolder, task: str) -> None:
+        self.host, self.stream = host, stream
+        host.mark = f"{paths.lock}/running"
         self.common = {"who": operator(), "task": task}
         self.step = ""
         self._released = Event()
@@ -66,9 +76,9 @@ class Lock:
         stream.settimeout(ANSWER)
         said = _receive(stream, until=b"held\n")
         if said == "held\n":
-            return cls(stream, task)
+            return cls(host, stream, paths, task)
         stream.close()
-        if said.startswith("busy "):
+        if said.startswith(("busy ", "left ")):
             raise Locked(host.name, *_holder(said))
         raise CannotTell(f"{host.name}: cannot take the host's lock: {said.strip() or 'its shell said nothing'}")
 
@@ -83,6 +93,7 @@ class Lock:
     def release(self) -> str:
         """Give the lock back and return what could not be recorded, empty where all was."""
         self._released.set()
+        self.host.mark = ""
         try:
             self.stream.shutdown(socket.SHUT_WR)
             return _receive(self.stream).strip()
@@ -136,11 +147,12 @@ def _receive(stream: socket.socket, until: bytes = b"") -> str:
     return said.decode(errors="replace")
 
 
-def _holder(said: str) -> tuple[str, Mapping[str, str]]:
-    """The host's time now, and what its lock's holder says of itself."""
-    first, _, rest = said.partition("\n")
+def _holder(said: str) -> tuple[str, Mapping[str, str], Sequence[str] | None]:
+    """The host's time now, what the lock's last holder says of itself, and what it left running; None if it is here."""
+    first, *lines = said.splitlines()
+    word, _, now = first.partition(" ")
     try:
-        holder: dict[str, str] = json.loads(rest)
-    except ValueError:
+        holder: dict[str, str] = json.loads(lines[0])
+    except (ValueError, IndexError):
         holder = {}
-    return first.removeprefix("busy ").strip(), holder
+    return now, holder, lines[1:] if word == "left" else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -80,20 +81,42 @@ def test_waiting_ends_with_the_holder_and_looks_again(pair: Fleet, host: TestHos
     assert [entry["why"] for entry in entries(host)] == ["make the first mark", "make the second mark"]
 
 
-def test_the_lock_dies_with_its_holder(pair: Fleet, host: TestHost) -> None:
-    """Killed by -9 in the middle of an action: the next operator is let in at once and finishes; the log tells of both."""
+def test_what_a_killed_operator_left_running_is_named_and_waited_for(pair: Fleet, host: TestHost) -> None:
+    """Killed by -9 in the middle of an action: the next one hears what still runs, and finishes when that has ended."""
     first = pair.start("mark.make", "-H", "gpu01", environ={"SUDO_USER": "anna"})
     fleet.until_begun(host, "anna")
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    fleet.let_go(host)
+    until(lambda: entries(host))
     code, _, err = pair.run("mark.make", "-H", "gpu01", environ={"SUDO_USER": "ben"})
-    assert code == 0, err
+    assert code == 1
+    assert "gpu01 is still at what anna@" in err
+    assert "doing mark.make: mark.make: make the first mark" in err
+    assert re.search(r": sh \(\d+\), though no gpudock is with it any more", err), err
+    second = pair.start("mark.make", "--wait", "-H", "gpu01", environ={"SUDO_USER": "ben"})
+    until_said(second, "which anna@")
+    assert pair.marks()["gpu01"] == []
+    fleet.let_go(host)
+    assert ended(second) == 0
     assert pair.marks()["gpu01"] == ["first", "second"]
     told = [(entry["who"].partition("@")[0], entry["why"], entry["result"]) for entry in entries(host)]
-    assert told[0] == ("anna", "make the first mark", "interrupted")
-    assert told[-1] == ("ben", "make the second mark", "done")
+    assert told == [("anna", "make the first mark", "interrupted"), ("ben", "make the second mark", "done")]
     assert "nothing to change" in pair.run("mark.make", "-H", "gpu01")[1]
+
+
+def test_a_daemon_that_an_action_started_is_nothing_left(pair: Fleet, host: TestHost) -> None:
+    """What goes on beside an action that has ended, such as a daemon, keeps nobody out."""
+    fleet.let_go(host)
+    host.write("/usr/local/bin/env", '#!/bin/sh\nsetsid sleep 41.5 >/dev/null 2>&1 &\nexec /usr/bin/env "$@"\n')
+    host.sh("chmod +x /usr/local/bin/env")
+    try:
+        assert pair.run("mark.make", "-H", "gpu01")[0] == 0
+        assert host.sh("pgrep -f '[s]leep 41.5'")
+        host.sh("rm -r /srv/marks")
+        code, _, err = pair.run("mark.make", "-H", "gpu01")
+        assert code == 0, err
+    finally:
+        host.sh("rm /usr/local/bin/env; pkill -f '[s]leep 41.5'")
 
 
 def test_a_holder_that_falls_silent_loses_the_lock(host: TestHost) -> None:
