@@ -137,9 +137,7 @@ class PlainTask(invoke.Task[Body]):
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """The body's own options, then those of the rollout that do not clash with them."""
-        own: list[Argument] = super().get_arguments(ignore_unknown_help)
-        taken = {name for argument in own for name in argument.names}
-        return own + [argument for argument in Rollout.arguments() if not taken & set(argument.names)]
+        return Rollout.beside(super().get_arguments(ignore_unknown_help))
 
 
 class Collection(invoke.Collection):

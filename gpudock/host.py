@@ -188,7 +188,7 @@ class Host:
     def _lost(self, said: str) -> Unreachable:
         return Unreachable(
             f"{self.name}: the connection is gone: {said}. The host, its sshd or the network went away; what the host "
-            "was at may still be going on there. The same command finishes the rest."
+            "was at may still be going on there. The same command with --wait finishes the rest."
         )
 
 

@@ -77,6 +77,12 @@ class Rollout:
             flag("retry", "Run only on the hosts where this failed last time."),
         ]
 
+    @classmethod
+    def beside(cls, own: list[Argument]) -> list[Argument]:
+        """A task's own arguments, and the options that do not clash with them."""
+        taken = {name for argument in own for name in argument.names}
+        return own + [argument for argument in cls.arguments() if not taken & set(argument.names)]
+
     def joined(self, other: Rollout) -> Rollout:
         """The options of two tasks of one command line as one; the other's win."""
         failures = other.max_failures if other.max_failures is not None else self.max_failures

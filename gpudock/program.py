@@ -18,6 +18,7 @@ from invoke.program import Program
 from gpudock import __version__
 from gpudock.errors import UsageError
 from gpudock.inventory import nearest
+from gpudock.options import Rollout
 
 
 class Hints(Program):
@@ -40,10 +41,13 @@ class Hints(Program):
             raise UsageError(self._explain(error)) from None
 
     def _make_parser(self) -> Parser:
-        """Have the parser know only of tasks that are named: it copies all it knows, which is 40 ms for all of ours."""
+        """Have the parser know only of tasks that are named: it copies all it knows, which is 40 ms for all of ours.
+
+        Every task takes the rollout's options, also a user's own in a collection that is not ours.
+        """
         words = {*self.core.unparsed, self.args.help.value}
         contexts = [
-            ParserContext(name=name, aliases=aliases, args=self.collection[name].get_arguments())
+            ParserContext(name=name, aliases=aliases, args=Rollout.beside(self.collection[name].get_arguments()))
             for name, aliases in self.collection.task_names.items()
             if self.args.complete.value or words & {name, *aliases}
         ]

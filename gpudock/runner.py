@@ -139,7 +139,7 @@ def run(
             gate.roll(list(named), parallel, lambda name: running.on(named[name]), running.report.leave_out)
     except KeyboardInterrupt:
         running.report.abandon(
-            "Stopped. What a host was at may still be going on there; the same command finishes the rest."
+            "Stopped. What a host was at may still be going on there; the same command with --wait finishes the rest."
         )
         os._exit(1)  # threads that wait for a host would hold an ordinary exit up
     codes = {name: gate.codes[name] for name in named if name in gate.codes}
@@ -155,7 +155,7 @@ def run(
 
 def rollout_of(calls: Sequence[invoke.Call]) -> Rollout:
     """What the calls of a command line say of its rollout. Raises UsageError."""
-    return reduce(Rollout.joined, [Rollout.take(dict(call.kwargs)) for call in calls], Rollout())
+    return reduce(Rollout.joined, [_divided(call)[0] for call in calls], Rollout())
 
 
 def typed(call: invoke.Call) -> str:
@@ -169,8 +169,7 @@ def worst(codes: Sequence[int]) -> int:
 
 
 def _prepare(call: invoke.Call, targets: Sequence[Target]) -> Work:
-    own = dict(call.kwargs)
-    Rollout.take(own)
+    own = _divided(call)[1]
     if not isinstance(call.task, Command):
         return Work(call, Options(), own, {})
     options = Options.take(own)
@@ -178,6 +177,14 @@ def _prepare(call: invoke.Call, targets: Sequence[Target]) -> Work:
     overrides = (*options.overrides, *consent)
     loaded = {target.name: load(overrides, host=target.inventory_name) for target in targets}
     return Work(call, options, own, loaded)
+
+
+def _divided(call: invoke.Call) -> tuple[Rollout, dict[str, Any]]:
+    """What a call says of the rollout, and its other arguments; one that the task itself declares is its own."""
+    declared = {argument.name for argument in invoke.Task.get_arguments(call.task)}
+    others = {name: value for name, value in call.kwargs.items() if name not in declared}
+    rollout = Rollout.take(others)
+    return rollout, {**others, **{name: value for name, value in call.kwargs.items() if name in declared}}
 
 
 def _report(work: Sequence[Work], hosts: int, logs: Logs) -> Report:

@@ -284,13 +284,13 @@ def test_work_in_the_container_is_ended_by_nobody_unasked(bare: TestHost, fab: F
 
 
 def test_killed_in_the_middle_and_then_again_converges(bare: TestHost, fab: Fab) -> None:
-    """The operator's program is killed while it waits; the next run finishes the rest."""
+    """The operator's program is killed while it waits; the next run waits for what goes on there and finishes the rest."""
     bare.sh(f"docker stop {CONTAINER}; rm /run/gpudock/holder")
     running = fab.start({"gpu01": (bare, "root")}, "setup", *KEYS)
     until(lambda: "stack.up" in bare.sh("cat /run/gpudock/holder", check=False))
     running.kill()
     running.communicate()
-    done = fab({"gpu01": (bare, "root")}, "setup", *KEYS)
+    done = fab({"gpu01": (bare, "root")}, "setup", "--wait", *KEYS)
     assert done.code == 0, done.err
     assert "nothing to change" in fab({"gpu01": (bare, "root")}, "setup", *KEYS).out
 

@@ -37,7 +37,7 @@ def cut_host(hosts: Hosts) -> TestHost:
 @pytest.fixture
 def start(cut_host: TestHost, repository: Repository, fab: Fab) -> Start:
     """Return a function that begins toolkit.install on the host."""
-    words = ["toolkit.install", "--set", "toolkit.hold=true", *repository.overrides]
+    words = ["toolkit.install", "--wait", "--set", "toolkit.hold=true", *repository.overrides]
     return lambda: fab.start({"gpu01": (cut_host, "ops")}, *words)
 
 
