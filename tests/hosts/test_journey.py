@@ -38,6 +38,12 @@ def ready(hosts: Hosts) -> TestHost:
     return hosts("trixie-docker")
 
 
+@pytest.fixture(scope="module")
+def fetching(hosts: Hosts) -> TestHost:
+    """A third server like the second one."""
+    return hosts("trixie-docker")
+
+
 @pytest.fixture
 def login(ready: TestHost) -> Iterator[fabric.Connection]:
     """A connection to the second server as its operator."""
@@ -109,6 +115,21 @@ def test_setup_again_changes_nothing_in_one_round_trip(bare: TestHost, ready: Te
     assert summary["seconds"] < 10
     assert "correct horse" not in done.out
     assert "argon2" not in done.out
+
+
+def test_a_third_server_fetches_what_the_second_built(ready: TestHost, fetching: TestHost, fab: Fab) -> None:
+    """With image.source: push the whole setup ends in a healthy container of the very image, and builds none."""
+    targets = {"gpu02": (ready, "ops"), "gpu03": (fetching, "ops")}
+    words = ["setup", "--set", "image.source=push", "--set", "image.build_host=gpu02", *KEYS]
+    done = fab(targets, *words, environ=PASSWORD)
+    assert done.code == 0, done.out + done.err
+    assert f"gpu03 image.push: fetch {CONTAINER} from gpu02 … changed" in done.out
+    assert "gpu03 image.build: skipped, image.source is push" in done.out
+    assert "ssh -N -L 8888:127.0.0.1:8888 gpu03" in done.out
+    identities = {host.sh(f"docker inspect -f '{{{{.Image}}}}' {CONTAINER}") for host in (ready, fetching)}
+    assert len(identities) == 1
+    assert "healthy" in fetching.sh(f"docker ps --filter name={CONTAINER}")
+    assert "nothing to change" in fab(targets, *words, environ=PASSWORD).out
 
 
 def test_the_environment_is_in_every_kind_of_shell(login: fabric.Connection, ready: TestHost) -> None:
