@@ -84,7 +84,7 @@ def report(seconds: dict[tuple[str, int], list[float]], counts: Sequence[int]) -
 
 
 @contextmanager
-def prepared(folder: Path) -> Iterator[list[str]]:
+def prepared(folder: Path, *, peers: bool = True) -> Iterator[list[str]]:
     """Have a host that had a whole `setup`, an ssh_config with a name for each port, and what the peers need."""
     key = testbed.make_key(folder / "id")
     with ExitStack() as held:
@@ -113,8 +113,9 @@ def prepared(folder: Path) -> Iterator[list[str]]:
         subprocess.run(fab, cwd=ROOT, check=False)  # the stand-in GPU cannot compute: its proof fails
         _prove(folder, overrides)
         subprocess.run(fab, cwd=ROOT, check=True)
-        _take_over(host, folder)
-        _install_peers(folder)
+        if peers:
+            _take_over(host, folder)
+            _install_peers(folder)
         yield overrides
 
 
