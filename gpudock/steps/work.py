@@ -10,7 +10,11 @@ from gpudock.errors import Refused
 from gpudock.host import Host, Line
 from gpudock.settings import Settings
 
-LIST = ("ps", "-eww", "-o", "user:32=,etime=,args=")
+# A container that starts again and again runs when it is asked of, and not a moment later: nobody works in it.
+LIST = """for try in 1 2 3 4 5; do
+  said=$(docker exec "$1" ps -eww -o user:32=,etime=,args= 2>&1) && { echo "$said"; exit; }
+  case $(docker inspect -f '{{.State.Status}}' "$1") in running|paused) sleep 1 ;; *) exit 0 ;; esac
+done; echo "$said"; exit 1"""
 KERNEL = "ipykernel_launcher"
 JUST_NOW = ("00:00", "00:01", "00:02")  # a health check's processes come and go
 SHOWN = 6
@@ -73,7 +77,7 @@ def spare(settings: Settings, ends: str, *, kernels: bool = False) -> list[Actio
 
 def _refuse(host: Host, settings: Settings, ends: str, kernels: bool, line: Line) -> None:
     name = settings.stack.name
-    done = host.do(("docker", "exec", name, *LIST))
+    done = host.do(("sh", "-c", LIST, "sh", name))
     way_out = "Wait until it has ended, or let it be ended: the same command with --yes."
     if done.code:
         raise Refused(f"{ends}, and what runs in {name} cannot be told: {done.output.strip()}. {way_out}")

@@ -44,7 +44,7 @@ class Container(Host):
 
     def do(self, argv: Sequence[str], **_: object) -> Completed:
         """Answer a look into the container."""
-        assert tuple(argv[:2]) == ("docker", "exec")
+        assert "docker exec" in argv[2]
         return self.done
 
 
