@@ -33,7 +33,7 @@ ENVIRONMENT = "unset DOCKER_HOST DOCKER_CONTEXT; export LC_ALL=C PATH=$PATH:/usr
 
 # The script itself comes on standard input, so that neither `ps` nor sudo's log ever shows what is in it.
 SCRIPT = 'eval "$(head -c {size})"'
-AS_ROOT = '[ "$(id -u)" = 0 ] && exec sh -c "$1"; exec sudo -n -- sh -c "$1"'
+AS_ROOT = '[ "$(id -u)" = 0 ] && { eval "$1"; exit; }; exec sudo -n -- sh -c "$1"'
 AS_ROOT_ASKED = "exec sudo -S -k -p '' -- sh -c \"$1\""
 
 # While a change runs its shell holds a lock, which outlives a connection that breaks; what it starts does not, or a

@@ -27,23 +27,19 @@ TIMED_OUT = 124  # the exit code of an answer that came to this limit, as timeou
 # One small file an answer, on a file system that a full disk does not touch; one `cat` brings them all. One watch ends
 # what is late: timeout(1) and a shell for each question would be a third of what all of them cost the host.
 FRAME = """folder=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT; cd "$folder" || exit 1; pids=
+trap 'rm -rf "$folder"' EXIT; cd "$folder" || exit 1; pids= codes=
 below() {{ cat "/proc/$1/task/$1/children"; }}
 end() {{ children=$(below "$1"); kill "$1"; for child in $children; do end "$child"; done; }}
 (sleep {limit}; : >late; read -r self rest </proc/self/stat
 for question in $(below $$); do [ "$question" = "$self" ] || {{ : >"late.$question"; end "$question"; }}; done
 ) >/dev/null 2>&1 </dev/null & watch=$!
 {asking}
-for pid in $pids; do
-  file=${{pid%:*}} pid=${{pid#*:}}; wait "$pid"; code=$?; [ ! -e "late.$pid" ] || code={late}
-  printf '%s' '{boundary}' >>"$file.o"; printf '\\n%s%s' $code '{boundary}' >>"$file.e"
-done 2>/dev/null
-end $watch 2>/dev/null; cat {files}"""
+for pid in $pids; do wait "$pid"; code=$?; [ ! -e "late.$pid" ] || code={late}; codes="$codes $code"; done 2>/dev/null
+end $watch 2>/dev/null; printf '%s' '{boundary}' >boundary; cat {files}; echo $codes"""
 ASKING = """( {body}
-) >{file}.o 2>{file}.e </dev/null & pids="$pids {file}:$!\""""
-FOLLOWING = (
-    """engine=$folder/{file}.o; first=${{pids#*:}}; wait "${{first%% *}}" 2>/dev/null"""  # the engine is asked first
-)
+) >{file}.o 2>{file}.e </dev/null & pids="$pids $!\""""
+# What the engine is asked is begun first.
+FOLLOWING = """engine=$folder/{file}.o; first=${{pids# }}; wait "${{first%% *}}" 2>/dev/null"""
 
 
 @dataclass(frozen=True)
@@ -127,9 +123,9 @@ def ask(host: Host, questions: Questions) -> Answers:
             f"{host.name}: the host's shell did not answer as expected: {parts[0][:300].decode(errors='replace')!r}"
         )
     answers = {}
-    for (name, argv), out, tail in zip(asked.items(), parts[0::2], parts[1::2], strict=False):
-        err, _, code = tail.decode(errors="replace").rpartition("\n")
-        answers[name] = Answer(argv, int(code), out.decode(errors="replace"), err)
+    codes = dict(zip(in_order(asked), parts.pop().split(), strict=True))
+    for (name, argv), out, err in zip(asked.items(), parts[0::2], parts[1::2], strict=True):
+        answers[name] = Answer(argv, int(codes[name]), out.decode(errors="replace"), err.decode(errors="replace"))
     return {**answers, **_of_engine(paths, answers.pop(ENGINE), parts[0])} if paths else answers
 
 
@@ -147,20 +143,22 @@ def _of_engine(paths: Mapping[str, str], whole: Answer, raw: bytes) -> Answers:
     return answers
 
 
+def in_order(questions: Questions) -> list[str]:
+    """The questions' names as they are begun: those that wait for the engine come last."""
+    return sorted(questions, key=lambda name: questions[name][0] == AFTER)
+
+
 def script(questions: Questions, boundary: str) -> str:
-    """Write the shell text that runs each question and frames its output, errors and exit code."""
+    """Write the shell text that runs each question, and prints output and errors of each, then all exit codes."""
     files = {name: index for index, name in enumerate(questions)}
-    asking = {name: ASKING.format(body=_body(argv), file=files[name]) for name, argv in questions.items()}
-    later = [asking.pop(name) for name, argv in questions.items() if argv[0] == AFTER]
-    following = [FOLLOWING.format(file=files.get(ENGINE, "none")), *later] if later else []
-    names = " ".join(f"{file}.o {file}.e" for file in files.values())
-    return FRAME.format(
-        asking="\n".join([*asking.values(), *following]),
-        files=names,
-        limit=TIME_LIMIT,
-        late=TIMED_OUT,
-        boundary=boundary,
-    )
+    asking: list[str] = []
+    following = FOLLOWING.format(file=files.get(ENGINE, "none"))
+    for name in in_order(questions):
+        if questions[name][0] == AFTER and following not in asking:
+            asking.append(following)
+        asking.append(ASKING.format(body=_body(questions[name]), file=files[name]))
+    names = " ".join(f"{file}.o boundary {file}.e boundary" for file in files.values())
+    return FRAME.format(asking="\n".join(asking), files=names, limit=TIME_LIMIT, late=TIMED_OUT, boundary=boundary)
 
 
 def _body(argv: Argv) -> str:
