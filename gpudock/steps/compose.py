@@ -33,22 +33,22 @@ def path(settings: Settings) -> str:
     return f"{folder(settings)}/compose.yml"
 
 
-def render(settings: Settings, machine: Machine) -> str:
-    """3.1 The compose file, with a label that tells what it was made of."""
-    document = _document(settings, machine)
+def render(settings: Settings, machine: Machine, mode: str = "runtime") -> str:
+    """3.1 The compose file, with a label that tells what it was made of. `mode` is how GPUs come, where any do."""
+    document = _document(settings, machine, mode)
     labels = document["services"][settings.stack.name].setdefault("labels", {})
-    labels[CONFIGURATION] = configuration(settings, machine)
+    labels[CONFIGURATION] = configuration(settings, machine, mode)
     return _dump(document)
 
 
-def configuration(settings: Settings, machine: Machine) -> str:
+def configuration(settings: Settings, machine: Machine, mode: str = "runtime") -> str:
     """The hash of the compose file, its label left out."""
-    return hashlib.sha256(_dump(_document(settings, machine)).encode()).hexdigest()[:24]
+    return hashlib.sha256(_dump(_document(settings, machine, mode)).encode()).hexdigest()[:24]
 
 
-def _document(settings: Settings, machine: Machine) -> dict[str, Any]:
+def _document(settings: Settings, machine: Machine, mode: str) -> dict[str, Any]:
     """compose/compose.yml, the GPU mode's file, and the settings in one."""
-    merged = _merge(_load("compose.yml"), _load(f"gpu-{mode}.yml") if (mode := gpu_mode(settings, machine)) else {})
+    merged = _merge(_load("compose.yml"), _load(f"gpu-{mode}.yml") if mode and wants_gpu(settings, machine) else {})
     service = merged["services"].pop(SERVICE)
     service |= {
         "container_name": settings.stack.name,
@@ -65,13 +65,6 @@ def _document(settings: Settings, machine: Machine) -> dict[str, Any]:
         service["labels"] = {SCRIPTS: scripts}
     volumes = {**(merged.get("volumes") or {}), **{name: {} for name in named_volumes(settings)}}
     return {**merged, "services": {settings.stack.name: service}, "volumes": volumes}
-
-
-def gpu_mode(settings: Settings, machine: Machine) -> str:
-    """How the container gets its GPUs: `runtime`, `cdi`, `gpus`, or empty for none."""
-    if not wants_gpu(settings, machine):
-        return ""
-    return "runtime" if settings.gpu.mode == "auto" else settings.gpu.mode
 
 
 def ports(settings: Settings) -> list[int]:

@@ -46,6 +46,9 @@ done"""
 ENABLED = """[ ! /etc/systemd/system/docker.service -ef /dev/null ] || exit 0
 for link in /etc/systemd/system/*.wants/docker.service; do [ ! -L "$link" ] || { echo enabled; exit; }; done"""
 
+# Whether the daemon that runs is told runtimes by flags: it would not start with the same keys in daemon.json.
+FLAGS = """tr '\\0' '\\n' <"/proc/$(cat /var/run/docker.pid)/cmdline" | grep -E '^--(add|default)-runtime'; :"""
+
 READY = """tries=0; until docker info >/dev/null 2>&1; do
   tries=$((tries + 1)); [ $tries -lt 60 ] || {
     docker info 2>&1 | tail -n 3; tail -n 20 /var/log/docker.log 2>/dev/null; exit 1; }
@@ -66,6 +69,7 @@ def questions(settings: Settings) -> Questions:
         "docker.info": engine_api("/info"),
         "docker.enabled": question(ENABLED),
         "docker.compose": question("command -v docker-compose; :"),
+        "docker.flags": question(FLAGS),
         "docker.group": question("getent group docker; :"),
         **docker_repository.questions(settings),
     }
@@ -75,7 +79,8 @@ def questions(settings: Settings) -> Questions:
 class Engine:
     """The Docker engine of a host. `version` is empty where none answers, `error` then says what was said.
 
-    `source` is the text of docker.list, `login` what `login.found` says of the mirror's login.
+    `source` is the text of docker.list, `login` what `login.found` says of the mirror's login. `cdi` tells whether the
+    Container Device Interface is on, `cgroups` who manages containers' cgroups, `flagged` whether flags name runtimes.
     """
 
     machine: Machine
@@ -95,6 +100,9 @@ class Engine:
     desktop: bool
     source: str | None = field(default=None, metadata={"secret": True})
     login: str = field(default="", metadata={"secret": True})
+    cdi: bool = False
+    cgroups: str = ""
+    flagged: bool = False
 
     @property
     def answers(self) -> bool:
@@ -128,6 +136,9 @@ def read(settings: Settings, answers: Answers) -> Engine:
         desktop=info.get("OperatingSystem") == "Docker Desktop",
         source=answers["docker.source"].file(),
         login=login.found(answers["docker.login"]),
+        cdi=bool(info.get("CDISpecDirs")),
+        cgroups=str(info.get("CgroupDriver") or ""),
+        flagged=bool(answers["docker.flags"].out.strip()),
     )
 
 

@@ -15,7 +15,7 @@ from gpudock.questions import Answers, Questions, file
 from gpudock.questions import engine as engine_api
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import additions, compose, engine, folder, health, image, ports, trust, work
+from gpudock.steps import additions, compose, engine, folder, gpu_mode, health, image, ports, trust, work
 from gpudock.steps.image import Image
 from gpudock.steps.machine import Machine
 
@@ -98,13 +98,15 @@ def plan(settings: Settings, container: Container) -> list[Action]:
     engine.need(container.image.engine)
     if not container.image.id:
         raise Blocked("image.build", f"There is no image {settings.image.name} on this host.")
-    text = compose.render(settings, container.machine)
-    wanted = compose.configuration(settings, container.machine)
+    mode = gpu_mode.of(settings, container.image.engine).mode
+    text = compose.render(settings, container.machine, mode)
+    wanted = compose.configuration(settings, container.machine, mode)
     scripts = {f"scripts/{name}": content for name, content in additions.start_scripts(settings).items()}
     place = f"{compose.folder(settings)}/container"
     actions = _trust(settings, container) + folder.plan("script", place, scripts, container.scripts, mode=0o755)
     if container.compose != text:
-        actions.append(Write("write the compose file", compose.path(settings), text, container.compose))
+        why = f"write the compose file, with GPUs by {mode}" if mode else "write the compose file"
+        actions.append(Write(why, compose.path(settings), text, container.compose))
     current = container.running and container.configuration == wanted and container.image_id == container.image.id
     if not current:
         _refuse_foreign(settings, container)
@@ -187,9 +189,11 @@ def _refuse_foreign(settings: Settings, container: Container) -> None:
 def show(job: Job) -> None:
     """3.1 Show the compose file as it would be written."""
     facts: Container = job.facts(UP)
-    text = compose.render(job.settings, facts.machine)
+    gpus = gpu_mode.of(job.settings, facts.image.engine)
+    text = compose.render(job.settings, facts.machine, gpus.mode)
     scripts, users = list(additions.start_scripts(job.settings)), sorted(job.settings.ssh.users)
-    yours = "".join(f"\n# script {name}" for name in scripts) + "".join(f"\n# SSH user {name}" for name in users)
+    yours = f"\n# GPUs by {gpus.mode}, {gpus.why}" if gpus.mode else ""
+    yours += "".join(f"\n# script {name}" for name in scripts) + "".join(f"\n# SSH user {name}" for name in users)
     job.say(f"{text.rstrip()}{yours}", path=compose.path(job.settings), compose=text, scripts=scripts, users=users)
 
 

@@ -10,7 +10,7 @@ import pytest
 from gpudock.actions import Action, Write
 from gpudock.converge import Blocked
 from gpudock.errors import Refused
-from gpudock.steps import compose, engine, image, inputs, jupyter, ports, services, stack
+from gpudock.steps import compose, engine, gpu_mode, image, inputs, jupyter, ports, services, stack
 from gpudock.steps.engine import Engine
 from gpudock.steps.image import Image
 from gpudock.steps.jupyter import Jupyter
@@ -112,7 +112,8 @@ def service_of(settings: Any, machine: Machine) -> dict[str, Any]:
     """The rendered service."""
     import yaml
 
-    document = yaml.safe_load(compose.render(settings, machine))
+    mode = gpu_mode.of(settings, replace(ENGINE, machine=machine)).mode
+    document = yaml.safe_load(compose.render(settings, machine, mode))
     service: dict[str, Any] = document["services"][settings.stack.name]
     return service
 
@@ -149,7 +150,7 @@ def test_the_stack_is_started_once(settle: Settle) -> None:
     """A running, healthy container of this file and image is left alone; another image starts it anew."""
     settings = settle()
     assert whys(stack.plan(settings, CONTAINER)) == [
-        "write the compose file", "make the folders it mounts", "start cuda_container_chatbot", "wait until it is healthy",
+        "write the compose file, with GPUs by runtime", "make the folders it mounts", "start cuda_container_chatbot", "wait until it is healthy",
     ]  # fmt: skip
     current = replace(
         CONTAINER, compose=compose.render(settings, DEBIAN), id="1", image_id="sha256:1", status="running",

@@ -19,7 +19,7 @@ from gpudock.host import Host, Line
 from gpudock.questions import Answers, Questions, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import compose, image, toolkit
+from gpudock.steps import gpu_mode, image, toolkit
 from gpudock.steps.gpu.verdict import Report, problems, table
 from gpudock.steps.image import Image
 
@@ -84,7 +84,7 @@ def plan(settings: Settings, gpus: Gpus) -> list[Action]:
 
 def probe(host: Host, settings: Settings, gpus: Gpus) -> Report:
     """Start the image with the GPUs and return the probe's report. Raises ActionFailed where it does not start."""
-    mode = compose.gpu_mode(settings, gpus.image.machine)
+    mode = gpu_mode.of(settings, gpus.image.engine).mode
     argv = (
         "timeout", "--kill-after=10", str(TIME_LIMIT), gpus.image.engine.client, "run", "--rm", "--interactive",
         "--init", "--network", "none", "--shm-size", settings.stack.shm_size.replace(" ", ""), *OPTIONS[mode],
@@ -107,8 +107,8 @@ def judge(report: Report, gpus: Gpus) -> None:
 
 def subject(settings: Settings, gpus: Gpus) -> str:
     """The hash of all that a proof is about."""
-    machine = gpus.image.machine
-    parts = [gpus.image.id, machine.driver, gpus.toolkit.version, compose.gpu_mode(settings, machine), gpus.count]
+    mode = gpu_mode.of(settings, gpus.image.engine).mode
+    parts = [gpus.image.id, gpus.image.machine.driver, gpus.toolkit.version, mode, gpus.count]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -1,18 +1,17 @@
-"""The Container Device Interface: which way a container gets its GPUs, and the specification that names them."""
+"""The Container Device Interface: the specification that names the GPUs, and the switch in older Dockers."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gpudock.actions import Action, Run, shell
-from gpudock.errors import UsageError
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps.engine import Engine
+from gpudock.steps.gpu_mode import ENABLED_BY_DEFAULT, choose, needs_specification, numbers
 from gpudock.steps.machine import Machine
 
 GENERATED = "/var/run/cdi/nvidia.yaml"  # lost on reboot, when nvidia-cdi-refresh makes it anew
@@ -27,9 +26,6 @@ for file in "$1" "$2"; do
   [ ! -s "$file" ] || { echo "file $file"; grep -o '[.]so[.][0-9][0-9.]*[0-9]' "$file" | sort -u; }
 done; :"""
 QUESTIONS: Questions = {"toolkit.cdi": question(LOOK, GENERATED, STATIC, UNIT)}
-
-ENABLED_BY_DEFAULT = (28, 2)  # M 4cecce03f6; before that features.cdi, known from 25 on
-READS_SPECIFICATION = (26, 1)  # of version 0.7.0, which the toolkit writes since 1.19.1
 
 
 @dataclass(frozen=True)
@@ -57,31 +53,14 @@ def read(answers: Answers, info: Mapping[str, Any]) -> Specification:
     )
 
 
-def mode(settings: Settings, engine: Engine) -> str:
-    """How containers get GPUs: `runtime`, `cdi` or `gpus`. Raises UsageError for one that the engine cannot do.
-
-    `auto` is `runtime`: every Docker and Compose takes it, the toolkit hands out CDI devices under it by itself
-    (since 1.18), and a reload is enough, so that nobody's container stops.
-    """
-    wanted = settings.gpu.mode
-    if wanted == "cdi" and engine.answers and numbers(engine.version) < READS_SPECIFICATION:
-        raise UsageError(
-            f"gpu.mode is cdi, but Docker {engine.version} does not read the toolkit's specification; 26.1 is the "
-            "first that does. Take gpu.mode=runtime, or a newer Docker."
-        )
-    if wanted == "cdi" and engine.compose and len(engine.compose) == 1:
-        raise UsageError("gpu.mode is cdi, but Compose v1 takes CDI's names for paths. Take gpu.mode=runtime.")
-    return "runtime" if wanted == "auto" else wanted
-
-
 def switch_needed(settings: Settings, engine: Engine) -> bool:
     """Whether daemon.json has to switch CDI on: before Docker 28.2 it is off by default."""
-    return mode(settings, engine) == "cdi" and numbers(engine.version) < ENABLED_BY_DEFAULT
+    return choose(settings, engine).mode == "cdi" and numbers(engine.version) < ENABLED_BY_DEFAULT
 
 
 def generate(settings: Settings, engine: Engine, machine: Machine, found: Specification) -> list[Action]:
     """Have a specification of this driver, by the toolkit's own service where it has one, else generated."""
-    if mode(settings, engine) != "cdi" or not machine.driver or found.fits(machine.driver):
+    if not needs_specification(settings, engine) or not machine.driver or found.fits(machine.driver):
         return []
     if found.unit and machine.systemd:
         return [shell("have the CDI specification kept fresh", REFRESH, UNIT)]
@@ -89,9 +68,3 @@ def generate(settings: Settings, engine: Engine, machine: Machine, found: Specif
 
 
 REFRESH = 'systemctl enable --now "$1.path" && systemctl restart "$1.service"'
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """A version's leading numbers, for comparing."""
-    found = re.match(r"[0-9]+(\.[0-9]+)*", version)
-    return tuple(int(part) for part in found.group().split(".")) if found else ()

@@ -6,6 +6,7 @@ from gpudock.actions import Action, shell
 from gpudock.converge import Blocked
 from gpudock.errors import Refused
 from gpudock.settings import Settings
+from gpudock.steps.gpu_mode import choose, knows_cdi
 from gpudock.steps.toolkit import cdi, daemon, record
 from gpudock.steps.toolkit.change import Replace
 from gpudock.steps.toolkit.facts import Toolkit, marker, remember
@@ -21,6 +22,8 @@ def plan(settings: Settings, toolkit: Toolkit) -> list[Action]:
         raise Blocked("toolkit.package", "The NVIDIA Container Toolkit is not installed.")
     engine, file = toolkit.engine, toolkit.daemon
     specification = cdi.generate(settings, engine, engine.machine, toolkit.specification)
+    if by_flags_alone(settings, toolkit):
+        return specification
     switch = cdi.switch_needed(settings, engine)
     before = daemon.parse(file.text, file.path)
     after = daemon.with_runtime(before, default=settings.toolkit.set_as_default, cdi=switch)
@@ -34,6 +37,12 @@ def plan(settings: Settings, toolkit: Toolkit) -> list[Action]:
     if switch and not (before.get("features") or {}).get("cdi"):
         actions.append(shell("note that CDI needs a start of Docker", ': >"$1"', marker(settings)))
     return actions + specification
+
+
+def by_flags_alone(settings: Settings, toolkit: Toolkit) -> bool:
+    """Whether daemon.json may name no runtime, as flags do, and CDI needs none."""
+    flagged = any(word.startswith(FLAGS) for word in toolkit.daemon.flags)
+    return flagged and choose(settings, toolkit.engine).mode == "cdi" and knows_cdi(toolkit.engine)
 
 
 def _by_flag(toolkit: Toolkit) -> bool:

@@ -14,6 +14,7 @@ from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import engine, login, ports
 from gpudock.steps.engine import Engine
+from gpudock.steps.gpu_mode import numbers
 from gpudock.steps.toolkit import cdi, key, record, repository, rpm
 from gpudock.steps.toolkit.change import DaemonFile, decode
 from gpudock.steps.toolkit.daemon import PATH
@@ -139,7 +140,7 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
     known = engine.read(settings, answers)
     rows = [line.split() for line in answers["toolkit.versions"].out.splitlines()]
     there = [(row[0], row[1]) for row in rows if row[2:3] == ["installed"]]
-    newest = dict(sorted(there, key=lambda row: cdi.numbers(row[1])))
+    newest = dict(sorted(there, key=lambda row: numbers(row[1])))
     mode, _, keyring = answers["toolkit.key"].out.partition("\n")
     daemon = answers["toolkit.daemon"]
     manager = rpm.manager(known.machine, answers)

@@ -10,8 +10,8 @@ from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import apt
+from gpudock.steps.gpu_mode import numbers
 from gpudock.steps.toolkit import facts, package, record, rpm_package
-from gpudock.steps.toolkit.cdi import numbers
 from gpudock.steps.toolkit.facts import PACKAGES, Toolkit
 
 # What the repositories offer of each package that was here before, a line a version.

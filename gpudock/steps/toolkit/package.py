@@ -7,8 +7,8 @@ from gpudock.converge import Blocked
 from gpudock.errors import Refused
 from gpudock.settings import Settings
 from gpudock.steps import apt
+from gpudock.steps.gpu_mode import numbers
 from gpudock.steps.toolkit import containers, record, repository, rpm, rpm_package
-from gpudock.steps.toolkit.cdi import numbers
 from gpudock.steps.toolkit.facts import PACKAGES, Toolkit, remember
 from gpudock.steps.toolkit.platform import need_supported
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gpudock.errors import Refused, UsageError
+from gpudock.steps.gpu_mode import numbers
 from gpudock.steps.machine import Machine
-from gpudock.steps.toolkit.cdi import numbers
 from gpudock.steps.toolkit.facts import Toolkit
 
 # https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/supported-platforms.html

@@ -7,7 +7,9 @@ from gpudock.converge import Blocked
 from gpudock.errors import Refused
 from gpudock.settings import Settings
 from gpudock.steps import engine
-from gpudock.steps.toolkit import cdi, daemon, record
+from gpudock.steps.gpu_mode import needs_start
+from gpudock.steps.toolkit import daemon, record
+from gpudock.steps.toolkit.configure import by_flags_alone
 from gpudock.steps.toolkit.facts import Toolkit
 from gpudock.steps.toolkit.platform import need_ordinary_engine
 from gpudock.steps.toolkit.take_up import TAKE_UP
@@ -43,10 +45,10 @@ def plan(settings: Settings, toolkit: Toolkit) -> list[Action]:
     engine.need(toolkit.engine)
     need_ordinary_engine(toolkit)
     words = (toolkit.daemon.path, record.folder(settings), str(TRIES))
-    if toolkit.outdated and cdi.mode(settings, toolkit.engine) in ("cdi", "gpus"):
+    if toolkit.outdated and needs_start(settings, toolkit.engine):
         _refuse_to_stop(settings, toolkit)
         return [shell("restart Docker: it is older than the toolkit", APPLY, "restart", *words)]
-    if "nvidia" in toolkit.engine.runtimes:
+    if "nvidia" in toolkit.engine.runtimes or by_flags_alone(settings, toolkit):
         return []
     if "nvidia" not in (daemon.parse(toolkit.daemon.text, toolkit.daemon.path).get("runtimes") or {}):
         raise Blocked("toolkit.configure", "daemon.json does not name the nvidia runtime.")
