@@ -7,24 +7,16 @@ host: tests/hosts/test_doctor.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
-import hypothesis
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gpudock.actions import Write
-from gpudock.command import Job
-from gpudock.config import load
 from gpudock.errors import CannotTell
-from gpudock.questions import Answer, Answers
-from gpudock.steps import doctor, jupyter, toolkit
-from gpudock.steps.doctor import asked, container, rules, show
-from gpudock.steps.doctor.rule import Seen, examine
+from gpudock.steps.doctor import container, rules
+from gpudock.steps.doctor.rule import examine
 from tests.conftest import Settle
+from tests.golden.doctor_answers import answers, say
 from tests.golden.recordings import (
     CDI_FAILED,
     FABRIC_FAILED,
@@ -43,33 +35,10 @@ from tests.golden.recordings import (
     ROOTLESS,
     SPEC,
     SWITCHES,
-    WELL,
     XID_13,
     XID_79,
 )
 from tests.hosts.faults import BATCHES
-
-
-def answers(settle: Settle, **changed: Any) -> Answers:
-    """The well host's answers, some changed: `gpu__smi="…"`, or (exit code, output)."""
-    given: dict[str, Any] = {
-        **WELL,
-        **{name.replace("__", ".").replace("_", "-"): value for name, value in changed.items()},
-    }
-    made = {}
-    for name, argv in asked.questions(settle()).items():
-        value = given.get(name, "")
-        code, out = value if isinstance(value, tuple) else (0, value)
-        absent = name in ("image", "doctor.health") and name not in given
-        made[name] = Answer(argv, 1 if absent else code, out, "")
-    return made
-
-
-def say(settle: Settle, rule: str, *overrides: str, **changed: Any) -> Seen | None:
-    """What a rule says of the well host with some answers changed."""
-    found = rules.rule(rule)
-    given = answers(settle, **changed)
-    return found.evidence(settle(*overrides), {name: given[name] for name in found.asks})
 
 
 def test_a_well_host_gets_silence(settle: Settle) -> None:
@@ -230,34 +199,6 @@ def test_a_specification_of_ones_own_is_not_overwritten(settle: Settle) -> None:
     assert found.mend(settle(), answers(settle, cdi__specs=SPEC.format("570.86.15")))
 
 
-def test_the_worst_comes_first_and_what_is_fine_takes_one_line(settle: Settle) -> None:
-    """Errors before warnings before notes, a block each with a command; the rest is one line."""
-    changed = {"doctor__runc": "runc version 1.2.5\n", "gpu__cuda": "999\n", "gpu__persistence": ""}
-    seen = examine(rules.RULES, settle(), answers(settle, **changed))
-    text = show.text(seen, "fab -H gpu01")
-    assert text.startswith("1 error, 1 warning, 1 note\n\nerror  cuda-dead\n  seen  nvidia-smi answers, and cuInit")
-    assert text.index("warning  runc-cve") < text.index("note  persistence")
-    assert text.splitlines()[-1].startswith("fine: 55 of 58 rules (driver 8, GPU 2, ")
-
-
-def test_rules_are_told_apart_and_explain_themselves() -> None:
-    """Each rule has what a reader needs: a sentence that holds, a reason, a command, an address."""
-    for rule in rules.RULES:
-        assert rule.id == rule.id.lower()
-        assert rule.good[0] == rule.good[0].lower() or rule.good.split()[0] in (
-            "SELinux",
-            "Docker",
-            "JupyterLab",
-            "Secure",
-            "CUDA",
-            "NVIDIA's",
-            "GPU",
-        )
-        assert rule.why.endswith(".")
-        assert rule.fix
-        assert rule.source.startswith("https://")
-
-
 def test_a_proxy_that_docker_does_not_know_is_found(settle: Settle) -> None:
     """Dockerd pulls by itself: the settings' proxy does nothing for it until dockerd has one too."""
     proxied = "network.https_proxy=http://proxy.test:3128"
@@ -268,19 +209,6 @@ def test_a_proxy_that_docker_does_not_know_is_found(settle: Settle) -> None:
     assert say(settle, "proxy-engine", network__proxy="daemon \n") is None
 
 
-def test_a_proxy_with_a_password_is_not_put_on_a_command_line(settle: Settle) -> None:
-    """What needs it to be tried is `cannot tell`; no question's arguments hold the password."""
-    settings = settle("network.https_proxy=http://ops:hunter22@proxy.test:3128", "mirrors.apt=http://mirror.test")
-    assert not [name for name, argv in asked.questions(settings).items() if "hunter22" in " ".join(argv)]
-    with pytest.raises(CannotTell, match="password"):
-        say(
-            settle,
-            "mirror",
-            "network.https_proxy=http://ops:hunter22@proxy.test:3128",
-            "mirrors.apt=http://mirror.test",
-        )
-
-
 # Tested by a test of their own: here above, or in tests/hosts/test_doctor.py.
 OWN = {"gpu-required", "docker-missing", "cuda-newer", "proxy-engine"}
 
@@ -289,50 +217,3 @@ def test_each_rule_has_a_fault() -> None:
     """No rule without a fault that it finds, made on a host or recorded from one."""
     made = {fault.rule for batch in BATCHES.values() for fault in batch.faults}
     assert {rule.id for rule in rules.RULES} - made - {row[0] for row in FOUND} == OWN
-
-
-FRAGMENTS = st.sampled_from(
-    ["", "{", "{}", "null", "[]", "1", "-1", "a b c d e f", "|||", "a|1|x", "spec a", "ahead x", *WELL.values()]
-)
-
-
-@given(st.data())
-@hypothesis.settings(max_examples=150, deadline=None)
-def test_no_answer_makes_doctor_stumble(data: st.DataObject) -> None:
-    """Whatever a host prints, each rule finds, is silent, or cannot tell; none ends the look at the others."""
-    settings = load(environ={}).settings
-    made = {
-        name: Answer(
-            argv, data.draw(st.sampled_from([0, 1, 124, 127])), data.draw(FRAGMENTS | st.text(max_size=20)), ""
-        )
-        for name, argv in asked.questions(settings).items()
-    }
-    seen = examine(rules.RULES, settings, made)
-    assert len(seen.findings) + len(seen.unknown) + len(seen.fine) == len(rules.RULES)
-    assert show.text(seen, "inv")
-
-
-def test_a_question_that_steps_ask_too_is_the_same_one(settle: Settle) -> None:
-    """One name means one question, wherever it is asked."""
-    own, steps = asked.questions(settle()), {**toolkit.questions(settle()), **jupyter.questions(settle())}
-    shared = own.keys() & steps.keys()
-    assert {"docker.info", "os-release", "image", "ports.listeners"} <= shared
-    assert {name: own[name] for name in shared} == {name: steps[name] for name in shared}
-
-
-def test_all_questions_go_in_one_round_trip(settle: Settle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look at all rules asks the host once; a look at one rule asks only what that rule needs."""
-    trips: list[set[str]] = []
-
-    def ask(host: object, questions: Mapping[str, Any]) -> Answers:
-        trips.append(set(questions))
-        return {name: answer for name, answer in answers(settle).items() if name in questions}
-
-    monkeypatch.setattr(doctor, "ask", ask)
-    job = cast(Job, SimpleNamespace(host=None, settings=settle()))
-    doctor.look(job, rules.RULES)
-    doctor.look(job, [rules.rule("mig-empty")])
-    assert trips == [
-        set(asked.questions(settle())),
-        {"gpu.pci", "gpu.smi", "driver.loaded", "driver.wsl", "gpu.query", "gpu.list"},
-    ]

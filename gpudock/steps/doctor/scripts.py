@@ -64,8 +64,12 @@ else rpm -q --qf '%{NAME} %{VERSION}-%{RELEASE} installed\\n' "$@" 2>/dev/null |
 CANDIDATES = """apt-cache policy "$@" 2>/dev/null | awk '/^[a-z]/ { name = $1; sub(":", "", name) }
   /Installed:/ { have = $2 } /Candidate:/ { print name, have, $2 }'"""
 
-HOLDS = """if command -v dpkg >/dev/null; then dpkg --get-selections | awk '$2 == "hold" { print $1 }'
-else cat /etc/dnf/plugins/versionlock.list /etc/yum/pluginconf.d/versionlock.list 2>/dev/null; fi; :"""
+# the command that releases it, for each held package
+HOLDS = """command -v dpkg >/dev/null && dpkg --get-selections | awk '$2 == "hold" { print "apt-mark unhold " $1 }'
+sed -n 's/^\\([^#!].*\\)-[0-9]*:[^-]*-[^-]*$/dnf versionlock delete \\1/p' /etc/dnf/plugins/versionlock.list \\
+  /etc/yum/pluginconf.d/versionlock.list 2>/dev/null
+sed -n 's/^name = "\\(.*\\)"$/dnf versionlock delete \\1/p' /etc/dnf/versionlock.toml 2>/dev/null
+sed -n 's/^solvable_name: /zypper removelock /p' /etc/zypp/locks 2>/dev/null; :"""
 
 # error flag, state and name of each package that is neither installed nor gone
 HALF = """dpkg-query -W -f '${db:Status-Eflag} ${db:Status-Status} ${binary:Package}\\n' 2>/dev/null |

@@ -52,14 +52,15 @@ def _mixed(settings: Settings, answers: Answers) -> Seen | None:
 
 
 def _held(settings: Settings, answers: Answers) -> Seen | None:
-    held = [line.strip() for line in answers["doctor.holds"].out.splitlines() if "nvidia-container" in line]
+    rows = [line.rpartition(" ") for line in answers["doctor.holds"].out.splitlines() if "nvidia-container" in line]
+    held = [name for _, _, name in rows]
     if not held:
         return None
     behind = _unsafe(settings, answers)
     why = " below the safe version" if behind else ""
     return Seen(
         f"held{why}: {known.listed(held)}",
-        f"apt-mark unhold {' '.join(held)} && {{gpudock}} toolkit.package",
+        f"{rows[0][0]} {' '.join(held)} && {{gpudock}} toolkit.package",
         "warning" if behind else "note",
     )
 
