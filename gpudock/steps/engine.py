@@ -47,7 +47,8 @@ ENABLED = """[ ! /etc/systemd/system/docker.service -ef /dev/null ] || exit 0
 for link in /etc/systemd/system/*.wants/docker.service; do [ ! -L "$link" ] || { echo enabled; exit; }; done"""
 
 # Whether the daemon that runs is told runtimes by flags: it would not start with the same keys in daemon.json.
-FLAGS = """tr '\\0' '\\n' <"/proc/$(cat /var/run/docker.pid)/cmdline" | grep -E '^--(add|default)-runtime'; :"""
+FLAGS = """[ -r /var/run/docker.pid ] && read -r pid </var/run/docker.pid || exit 0
+grep -zqsE '^--(add|default)-runtime' "/proc/$pid/cmdline" && echo flagged; :"""
 
 READY = """tries=0; until docker info >/dev/null 2>&1; do
   tries=$((tries + 1)); [ $tries -lt 60 ] || {
