@@ -10,15 +10,16 @@ answers() { docker info >/dev/null 2>&1; }
 dockerd_pid() { pid=$(cat /var/run/docker.pid 2>/dev/null) && grep -qs dockerd "/proc/$pid/cmdline" && echo "$pid"; }
 waits() { left=$1; shift; until "$@"; do left=$((left - 1)); [ $left -gt 0 ] || return 1; sleep 0.5; done; }
 gone() { ! grep -qs '^State:[[:space:]]*[^Z]' "/proc/$1/status"; }
+decided() { answers || { [ -n "$started" ] && gone "$started"; }; }
 restart_by_hand() {
   if former=$(dockerd_pid); then
     cat "/proc/$former/cmdline" >"$words"; kill -TERM "$former"
     waits 120 gone "$former" || { echo "dockerd (process $former) does not end"; return 1; }
   fi
-  if ! waits 4 dockerd_pid >/dev/null; then
-    setsid sh -c 'exec xargs -0 env' <"$words" >>/var/log/docker.log 2>&1 &
-  fi
-  waits 60 answers || { tail -n 5 /var/log/docker.log; return 1; }
+  started=
+  waits 4 dockerd_pid >/dev/null || {
+    setsid sh -c 'exec xargs -0 env' <"$words" >>/var/log/docker.log 2>&1 & started=$!; }
+  waits 60 decided; answers || { tail -n 5 /var/log/docker.log; return 1; }
 }
 take_up() {
   if [ -d /run/systemd/system ]; then systemctl reset-failed docker 2>/dev/null || :; systemctl "$1" docker
