@@ -30,12 +30,12 @@ FRAME = """folder=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT; cd "$folder" || exit 1; pids= codes=
 below() {{ cat "/proc/$1/task/$1/children"; }}
 end() {{ children=$(below "$1"); kill "$1"; for child in $children; do end "$child"; done; }}
-(sleep {limit}; : >late; read -r self rest </proc/self/stat
+(trap 'kill $pause; exit' TERM; sleep {limit} & pause=$!; wait $pause; : >late; read -r self rest </proc/self/stat
 for question in $(below $$); do [ "$question" = "$self" ] || {{ : >"late.$question"; end "$question"; }}; done
 ) >/dev/null 2>&1 </dev/null & watch=$!
 {asking}
 for pid in $pids; do wait "$pid"; code=$?; [ ! -e "late.$pid" ] || code={late}; codes="$codes $code"; done 2>/dev/null
-end $watch 2>/dev/null; printf '%s' '{boundary}' >boundary; cat {files}; echo $codes"""
+kill $watch 2>/dev/null; printf '%s' '{boundary}' >boundary; cat {files}; echo $codes"""
 ASKING = """( {body}
 ) >{file}.o 2>{file}.e </dev/null & pids="$pids $!\""""
 # What the engine is asked is begun first.

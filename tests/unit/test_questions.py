@@ -11,6 +11,7 @@ from gpudock import questions
 from gpudock.errors import CannotTell
 from gpudock.host import Host
 from gpudock.questions import Answer, ask, file, shell
+from tests.testbed import until
 
 
 @pytest.fixture
@@ -76,3 +77,10 @@ def test_a_question_may_exit_exec_and_change_folder(here: Host) -> None:
     """Questions share a shell and still do not touch each other."""
     answers = ask(here, {"cd": shell("cd /; exit 4"), "exec": shell("exec pwd"), "missing": ("no-such-program",)})
     assert (answers["cd"].code, answers["exec"].ok, answers["missing"].not_found) == (4, True, True)
+
+
+def test_nothing_is_left_running(here: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch over the time limit ends with the answers, its sleep too."""
+    monkeypatch.setattr(questions, "TIME_LIMIT", 4178)
+    ask(here, {"fine": ("echo", "x")})
+    until(lambda: ask(here, {"left": shell("pgrep -fc '[s]leep 4178'")})["left"].out == "1\n")  # its own
