@@ -9,10 +9,12 @@ from gpudock.questions import Answers, Questions, file, shell
 from gpudock.settings import Settings
 
 # Cheap on a host whose GPU sleeps: nvidia-smi alone takes seconds without the persistence daemon. The open module
-# says `Open Kernel Module for x86_64  565.57.01`, the closed one `x86_64 Kernel Module  580.173.02`.
+# says `Open Kernel Module for x86_64  565.57.01`, the closed one `x86_64 Kernel Module  580.173.02`. Then a line for
+# each GPU.
 DRIVER = """if [ -r /proc/driver/nvidia/version ]; then
   sed -n 's/^NVRM version:.* Module[^.]*[[:space:]]\\([0-9]*\\.[0-9.]*\\).*/\\1/p' /proc/driver/nvidia/version
-else nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1; fi"""
+  for gpu in /proc/driver/nvidia/gpus/*; do [ ! -e "$gpu" ] || echo "$gpu"; done
+else nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | sed 1p; fi"""
 
 OPERATOR = "echo ${SUDO_USER:-root} ${SUDO_UID:-0} ${SUDO_GID:-0}"
 
@@ -83,7 +85,7 @@ def read(answers: Answers) -> Machine:
         codename=release.get("UBUNTU_CODENAME") or release.get("VERSION_CODENAME", ""),
         architecture=answers["architecture"].out.strip(),
         systemd=answers["init"].out.strip() == "systemd",
-        driver=answers["driver"].out.strip(),
+        driver=answers["driver"].out.partition("\n")[0].strip(),
         user=user,
         uid=int(uid),
         gid=int(gid),
@@ -92,6 +94,11 @@ def read(answers: Answers) -> Machine:
         authorities=authorities,
         authorities_hash=digest,
     )
+
+
+def gpus(answers: Answers) -> int:
+    """How many GPUs the driver has."""
+    return max(len(answers["driver"].out.splitlines()) - 1, 0)
 
 
 def wants_gpu(settings: Settings, machine: Machine) -> bool:

@@ -17,17 +17,14 @@ from gpudock.errors import ActionFailed, ProblemsFound
 from gpudock.failures import next_move
 from gpudock.host import Host, Line
 from gpudock.questions import Answers, Questions, file
-from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import gpu_mode, image, toolkit
+from gpudock.steps import gpu_mode, image, machine, toolkit
 from gpudock.steps.gpu.verdict import Report, problems, table
 from gpudock.steps.image import Image
 
 PROBE = Path(__file__).with_name("probe.py")
 TIME_LIMIT = 300  # seconds; the first import of torch on a cold disk takes a minute
 
-# Not nvidia-smi where it can be helped: it takes seconds on a host whose GPUs sleep.
-COUNT = "ls /proc/driver/nvidia/gpus 2>/dev/null || nvidia-smi -L 2>/dev/null; :"
 PYTHON = 'exec "$(command -v python3 || command -v python)" -'
 OPTIONS = {
     "runtime": ("--runtime", "nvidia", "--env", "NVIDIA_VISIBLE_DEVICES=all"),
@@ -49,12 +46,7 @@ class Gpus:
 
 def questions(settings: Settings) -> Questions:
     """What the proof depends on."""
-    return {
-        **image.questions(settings),
-        **toolkit.questions(settings),
-        "gpu.count": question(COUNT),
-        "gpu.proof": file(proof(settings)),
-    }
+    return {**image.questions(settings), **toolkit.questions(settings), "gpu.proof": file(proof(settings))}
 
 
 def read(settings: Settings, answers: Answers) -> Gpus:
@@ -62,7 +54,7 @@ def read(settings: Settings, answers: Answers) -> Gpus:
     return Gpus(
         image=image.read(settings, answers),
         toolkit=toolkit.read(settings, answers),
-        count=len(answers["gpu.count"].out.splitlines()),
+        count=machine.gpus(answers),
         proved=(answers["gpu.proof"].file() or "").strip(),
     )
 
