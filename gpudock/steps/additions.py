@@ -36,6 +36,15 @@ def context(settings: Settings) -> dict[str, str]:
     return files
 
 
+def kinds(settings: Settings) -> list[str]:
+    """The kinds of what goes into the image, a step of the build each: apt, pip (conda with pip's in it), scripts."""
+    files = context(settings)
+    found = {name.partition("/")[0] for name in files}
+    if "pip/conda.txt" in files:
+        found = found - {"pip"} | {"conda"}
+    return sorted(found)
+
+
 def overview(settings: Settings) -> list[str]:
     """What goes into the image, a line each, for people."""
     wanted = settings.additions

@@ -23,13 +23,19 @@ OCI = "org.opencontainers.image"  # https://github.com/opencontainers/image-spec
 
 # What only the host knows is made a label here: the time, and which image the base's name meant; labels come last and
 # change no layer. Leaves no secrets behind, and keeps the image it replaces under a tag of its own, once the new one is
-# whole.
+# whole. BuildKit clears its caches as it likes: what docker/build/install misses then is fetched again.
 SCRIPT = """secrets=$1 client=$2 name=$3 former=$4 base=$5 oci=$6; shift 6; aside=$former-aside
-trap 'rm -rf "$secrets"; "$client" image rm "$aside" >/dev/null 2>&1' EXIT
+said=$(mktemp -d) || exit
+trap 'rm -rf "$secrets" "$said"; "$client" image rm "$aside" >/dev/null 2>&1' EXIT
 "$client" tag "$name" "$aside" >/dev/null 2>&1
 digest=$("$client" image inspect --format '{{if .RepoDigests}}{{index .RepoDigests 0}}{{else}}{{.Id}}{{end}}' "$base")
-"$client" build --label "$oci.created=$(date -u +%Y-%m-%dT%H:%M:%SZ)" \\
-  --label "$oci.base.digest=${digest##*@}" "$@" || exit
+build() {
+  { "$client" build --label "$oci.created=$(date -u +%Y-%m-%dT%H:%M:%SZ)" \\
+    --label "$oci.base.digest=${digest##*@}" "$@" 2>&1 || echo failed >"$said/failed"; } | tee "$said/output"
+  ! rm "$said/failed" 2>/dev/null
+}
+gone() { grep -q "gone from the builder's cache" "$said/output"; }
+build "$@" || { gone && build --build-arg "FETCH=$(date +%s)" "$@"; } || exit 1
 id() { "$client" image inspect --format '{{.Id}}' "$1" 2>/dev/null; }
 [ -z "$(id "$aside")" ] || [ "$(id "$aside")" = "$(id "$name")" ] || "$client" tag "$aside" "$former"
 "$client" image inspect --format 'image of {{.Size}} bytes' "$name\""""

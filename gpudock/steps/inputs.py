@@ -88,6 +88,7 @@ def arguments(settings: Settings, machine: Machine) -> Mapping[str, str]:
         "PYTHON": settings.image.python,
         "ENVIRONMENT": settings.image.environment,
         **_lock_arguments(settings, machine),
+        **{f"YOUR_{kind.upper()}": "yes" for kind in additions.kinds(settings)},
         "REQUIRE_CUDA": cuda.family(settings, machine).require if wants_gpu(settings, machine) else "",
     }
     if any(_needs_compiler(name) for name in locks(settings, machine)):

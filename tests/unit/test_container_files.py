@@ -42,9 +42,19 @@ def test_each_step_of_the_build_mounts_what_it_reads_and_no_more() -> None:
         for read in [name, *sourced]:
             mounts = (f"source=build/{read},target=/build/{read}", "source=build,target=/build")
             assert any(mount in run for mount in mounts), (name, read)
-    before = runs[: names.index("packages")]
+    before = runs[: names.index("fetch")]
     assert {"system", "uv", "environment-uv", "environment-conda"} == set(names[: len(before)])
     assert not [run for run in before if "source=requirements," in run or "source=build," in run]
+
+
+def test_secrets_are_mounted_before_there_is_much_to_read() -> None:
+    """What makes a large layer mounts none: BuildKit of Docker 25 to 27.2 reads all files that are there otherwise."""
+    runs = re.findall(r"^FROM (\S+) AS (\S+)\n(?:[^F\n].*\n|\n)*?RUN ((?:.*\\\n)*.*)", DOCKERFILE, re.MULTILINE)
+    mounting = {stage: base for base, stage, run in runs if "type=secret" in run}
+    assert {f"fetch-{group}" for group in (*LAYERS, "your-pip")} <= mounting.keys()
+    assert not mounting.keys() & {*LAYERS, "your-pip"}
+    assert {base for stage, base in mounting.items() if stage.startswith("fetch-")} == {"fetch"}
+    assert "FROM environment AS fetch\n" in DOCKERFILE
 
 
 def test_a_groups_layer_knows_nothing_of_the_groups_behind_it() -> None:
@@ -55,19 +65,34 @@ def test_a_groups_layer_knows_nothing_of_the_groups_behind_it() -> None:
     torch, *others = (pattern for _, _, pattern in copied)
     assert others == [f"{group}.*" for group in LAYERS[1:]]
     assert all(fnmatch(f"{family.torch}.txt", torch) for family in load_families().values())
-    layers = re.findall(
-        r"^ARG (\w+)=.*\nRUN [^$]*?,(?:from|source)=([\w-]+),target=/requirements [^$]*"
-        r'sh /build/packages "\$(\w+)" after(.*)',
+    fetched = re.findall(
+        r"^FROM fetch AS fetch-(\w+)\n((?:ARG \w+\n)+)RUN [^$]*?,from=lists-(\w+),target=/requirements [^$]*"
+        r'sh /build/fetch "\$(\w+)" after(.*)',
         DOCKERFILE,
         re.MULTILINE,
     )
     names = [f"{group.upper()}_LOCK" for group in LAYERS]
-    assert [argument for argument, _, _, _ in layers] == [own for _, _, own, _ in layers] == [*names, "OTHER_LOCKS"]
-    assert [lists for _, lists, _, _ in layers] == [*(f"lists-{group}" for group in LAYERS), "requirements"]
-    for index, (*_, bound) in enumerate(layers):
+    for index, (group, arguments, lists, own, bound) in enumerate(fetched):
+        assert group == lists == LAYERS[index]
+        assert arguments.replace("ARG ", "").split() == names[: index + 1]
+        assert own == names[index]
         assert bound.split() == [f"${name}" for name in names[:index]]
+    installed = re.findall(
+        r"^FROM \S+ AS (\w+)\nRUN [^$]*?,from=fetch-(\w+),[^$]*sh /build/install (\w+)", DOCKERFILE, re.MULTILINE
+    )
+    assert installed == [(group, group, group) for group in LAYERS]
     additions = (ROOT / "docker/build/additions").read_text()
-    assert " ".join(f"${name}" for name in [*names, "OTHER_LOCKS"]) in additions
+    assert all(f"${{{name}:-}}" in additions for name in [*names, "OTHER_LOCKS"])
+
+
+def test_what_has_nothing_to_do_is_no_step() -> None:
+    """Each group and each kind of addition is a stage that is passed by where its argument is empty."""
+    for name in (*LAYERS, "other", "your-apt", "your-conda", "your-pip", "your-scripts"):
+        argument = name.removeprefix("your-").upper()
+        assert re.search(rf"^ARG {argument}=\$\{{\w+:\+{name}\}}$", DOCKERFILE, re.MULTILINE), name
+        passed = re.search(rf"^FROM \$\{{{argument}:-([\w-]+)\}} AS ", DOCKERFILE, re.MULTILINE)
+        assert passed, name
+        assert f"FROM {passed[1]} AS {name}\n" in DOCKERFILE
 
 
 @pytest.mark.parametrize("group", sorted(path.stem for path in REQUIREMENTS.glob("*.in")))
