@@ -17,6 +17,7 @@ import msgspec
 from gpudock import layers
 from gpudock.credentials import hide
 from gpudock.errors import SettingsError
+from gpudock.files import placed
 from gpudock.inventory import Hosts, Inventory, nearest
 from gpudock.layers import Key, Layer, Value
 from gpudock.settings import Family, Preset, Settings
@@ -43,14 +44,17 @@ def load(
 ) -> Loaded:
     """Return the settings for a host of the inventory, or for this machine.
 
+    The files they name have whole paths: from the project's folder where a file of config/ names them, from the current
+    one in the environment and on the command line.
+
     Raises SettingsError, whose message names file, line, key and what would be right.
     """
+    here = Path.cwd()
     given = [
         _file(root, "config/default.yml"),
-        _file(root, "config/local.yml"),
-        *_inventory_layers(root, host),
-        layers.from_environment(os.environ if environ is None else environ),
-        layers.from_overrides(overrides),
+        *(placed(layer, root) for layer in (_file(root, "config/local.yml"), *_inventory_layers(root, host))),
+        placed(layers.from_environment(os.environ if environ is None else environ), here),
+        placed(layers.from_overrides(overrides), here),
     ]
     mirrors = [_file(root, "config/mirrors.yml"), _file(root, "config/mirrors.local.yml")]
     return _settle(root, _Same(given), _Same(mirrors))

@@ -22,7 +22,7 @@ LAYERS = [
     {"start"},
     {"errors", "engine_api"},
     {"settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
-    {"forward", "typed"},
+    {"forward", "typed", "files"},
     {"redaction", "config", "host", "logs", "rollout"},
     {"docker_api", "questions", "actions", "mirrors"},
     {"lock"},

@@ -203,3 +203,29 @@ def test_merging_is_as_defined(values: list[dict[tuple[str, ...], int]]) -> None
             expected[key] = value
     merged = layers.merge([{key: Value(value, "") for key, value in layer.items()} for layer in values])
     assert {key: value.value for key, value in merged.items()} == expected
+
+
+def test_files_are_found_from_where_they_are_named(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the project's folder in config/, from the current one on the command line; ~ is home, and a key no file."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for path in (root / "scripts/mount.sh", root / "wanted.txt", elsewhere / "here.sh"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (root / "config/local.yml").write_text(
+        "additions: {pip_file: wanted.txt, scripts: {start: [scripts/mount.sh]}}\n"
+        "ssh: {authorized_keys: [keys/me.pub], users: {bob: {keys: [~/bob.pub, ssh-ed25519 AAAA bob@host]}}}\n"
+    )
+    (root / "config/hosts.yml").write_text("hosts: {gpu01: {settings: {ssh: {users: {amy: {keys: [amy.pub]}}}}}}\n")
+    monkeypatch.chdir(elsewhere)
+    given = {"GPUDOCK_ADDITIONS__SCRIPTS__BUILD": "[here.sh]"}
+    settings = load(["ssh.users.eve={keys: [eve.pub]}"], environ=given, root=root, host="gpu01").settings
+    assert settings.additions.pip_file == str(root / "wanted.txt")
+    assert settings.additions.scripts.start == (str(root / "scripts/mount.sh"),)
+    assert settings.additions.scripts.build == (str(elsewhere / "here.sh"),)
+    assert settings.ssh.authorized_keys == (str(root / "keys/me.pub"),)
+    assert settings.ssh.users["bob"].keys == (str(Path("~/bob.pub").expanduser()), "ssh-ed25519 AAAA bob@host")
+    assert settings.ssh.users["amy"].keys == (str(root / "amy.pub"),)
+    assert settings.ssh.users["eve"].keys == (str(elsewhere / "eve.pub"),)
+    assert load(environ={}, root=root).settings.ssh.passwords is False

@@ -1,0 +1,35 @@
+"""The files on the operator's machine that settings name: whole paths, whatever folder gpudock is called from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from gpudock.layers import Key, Layer, Value
+
+# Settings that hold a file or a list of files, by key; a word such as `auto` and a public key are none.
+NAMED = re.compile(
+    r"network\.ca_bundle|(jupyter|ssh)\.password_file|additions\.pip_file|additions\.scripts\.\w+"
+    r"|ssh\.authorized_keys|ssh\.users\.[^.]+\.keys"
+)
+SECTIONS = ("network", "jupyter", "ssh", "additions")
+NO_FILE = re.compile(r"(|auto|(ssh-|ecdsa-|sk-)\S+ .*)", re.DOTALL)
+
+
+def placed(layer: Layer, folder: Path) -> Layer:
+    """The layer with its files' paths made whole: from a folder, or from home where they begin with ~."""
+    return {
+        key: Value(_placed(key, value.value, folder), value.origin) if key[0] in SECTIONS else value
+        for key, value in layer.items()
+    }
+
+
+def _placed(key: Key, value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {name: _placed((*key, str(name)), inner, folder) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_placed(key, inner, folder) for inner in value]
+    if not isinstance(value, str) or NO_FILE.fullmatch(value) or not NAMED.fullmatch(".".join(key)):
+        return value
+    return str(folder / Path(value).expanduser())
