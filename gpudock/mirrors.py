@@ -56,7 +56,17 @@ SECONDS = 6  # for one choice; all are asked side by side
 
 # Standard input: the size of a CA bundle, the bundle, then a line `NUMBER ADDRESS` each. Addresses go to curl by its
 # standard input, as they may hold a password. Prints `NUMBER CODE LATENCY BYTES SECONDS` each.
-PROBE = r"""command -v curl >/dev/null || { echo "curl is not on this host"; exit 3; }
+PROBE = r"""seconds=$1 python=$2
+if command -v curl >/dev/null; then
+  get() {
+    printf 'url = "%s"\n' "$2" | curl -K - -sL --connect-timeout 4 --max-time "$seconds" --range 0-1048575 \
+      -o /dev/null -w "$1 %{http_code} %{time_starttransfer} %{size_download} %{time_total}\n"
+  }
+elif command -v python3 >/dev/null; then
+  get() { printf '%s\n' "$2" | timeout "$seconds" python3 -c "$python" "$1"; }
+else
+  echo "neither curl nor python3 is on this host"; exit 3
+fi
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
 read -r size; [ "$size" = 0 ] || { head -c "$size" >"$folder/ca"; export CURL_CA_BUNDLE="$folder/ca"; }
 . /etc/os-release
@@ -66,9 +76,25 @@ apt=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.
   grep -v '^ *#' | grep -oE "https?://[^ ]+/$id/?( |$)" | head -n 1 | sed "s#/$id/* *\$##")
 while read -r number address; do
   address=$(printf %s "$address" | sed "s#{apt}#$apt#; s#{id}#$id#; s#{release}#${UBUNTU_CODENAME:-$VERSION_CODENAME}#")
-  (printf 'url = "%s"\n' "$address" | curl -K - -sL --connect-timeout 4 --max-time "$1" --range 0-1048575 -o /dev/null \
-    -w "$number %{http_code} %{time_starttransfer} %{size_download} %{time_total}\n" >"$folder/$number" 2>/dev/null) &
+  get "$number" "$address" >"$folder/$number" 2>/dev/null &
 done; wait; cat "$folder"/[0-9]*"""
+
+# The same without curl: any Python 3, its standard library alone.
+PYTHON = """import base64, os, ssl, sys, time, urllib.error, urllib.parse, urllib.request
+address, began = urllib.parse.urlsplit(sys.stdin.readline().strip()), time.time()
+login, _, place = address.netloc.rpartition("@")
+asked = urllib.request.Request(address._replace(netloc=place).geturl(), headers={"Range": "bytes=0-1048575"})
+if login:
+    asked.add_header("Authorization", "Basic " + base64.b64encode(urllib.parse.unquote(login).encode()).decode())
+try:
+    context = ssl.create_default_context(cafile=os.environ.get("CURL_CA_BUNDLE"))
+    answer = urllib.request.urlopen(asked, timeout=4, context=context)
+except urllib.error.HTTPError as error:
+    answer = error
+first = answer.read(1)
+latency = time.time() - began
+size = len(first + answer.read(1048575))
+print(sys.argv[1], answer.code, latency, size, time.time() - began)"""
 
 
 @dataclass(frozen=True)
@@ -123,7 +149,7 @@ def measure(host: Host, wanted: Sequence[Choice], network: Network) -> list[Meas
     proxies = {"http_proxy": network.http_proxy, "https_proxy": network.https_proxy, "no_proxy": network.no_proxy}
     environment = {name: value for name, value in proxies.items() if value}
     data = f"{len(ca.encode())}\n{ca}{lines}".encode()
-    done = host.do(("sh", "-c", PROBE, "sh", str(SECONDS)), data=data, environment=environment)
+    done = host.do(("sh", "-c", PROBE, "sh", str(SECONDS), PYTHON), data=data, environment=environment)
     if done.code:
         raise CannotTell(f"{host.name}: cannot measure mirrors: {done.output.strip()}. Install curl there.")
     rows = {int(row[0]): row[1:] for row in map(str.split, done.output.splitlines()) if len(row) == 5}

@@ -9,8 +9,9 @@ import fabric
 import pytest
 
 from gpudock import mirrors
+from gpudock.errors import CannotTell
 from gpudock.host import Host
-from gpudock.mirrors import Choice
+from gpudock.mirrors import Choice, Measured
 from gpudock.settings import Network
 from tests.conftest import Fab, Hosts
 from tests.testbed import TestHost, until
@@ -43,21 +44,43 @@ def answers() -> Iterator[None]:
     (mirrors.ANSWERS / "gpu01.json").unlink(missing_ok=True)
 
 
-def test_choices_are_measured_side_by_side(host: TestHost) -> None:
-    """Reachable or not, latency and rate are those of each server; one that is down costs no more than its time."""
+def measured(host: TestHost) -> list[Measured]:
+    """What measuring the fast, the slow and the silent mirror for two layers comes to."""
     with fabric.Connection(host.address, "root", host.port, connect_kwargs={"key_filename": str(host.key)}) as opened:
         network = Network(http_proxy="", https_proxy="", no_proxy="", ca_bundle="")
         wanted = [Choice(layer, address, "x") for layer in ("pypi", "apt") for address in (SLOW, DOWN, FAST)]
-        found = mirrors.measure(Host(opened, "gpu01"), wanted, network)
+        return mirrors.measure(Host(opened, "gpu01"), wanted, network)
+
+
+@pytest.mark.parametrize("tools", ["curl", "python3"])
+def test_choices_are_measured_side_by_side(host: TestHost, tools: str) -> None:
+    """Reachable or not, latency and rate are those of each server; one that is down costs no more than its time."""
+    host.sh("rm -f /srv/9001.log")
+    if tools == "python3":
+        host.sh("mv /usr/bin/curl /usr/bin/curl-away")
+    try:
+        found = measured(host)
+    finally:
+        host.sh("[ ! -e /usr/bin/curl-away ] || mv /usr/bin/curl-away /usr/bin/curl")
     assert [item.answers for item in found] == [True, False, True] * 2
-    assert 1.4 < found[0].latency < 4
-    assert found[2].latency < 1
+    assert found[0].latency > 1.4
+    assert found[2].latency < found[0].latency
     assert found[2].rate > found[0].rate
     assert mirrors.best(found, {}) == {"pypi": FAST, "apt": FAST}
     seen = host.read("/srv/9001.log")
     assert "GET /pip/ HTTP" in seen
     assert "GET /debian/dists/trixie/InRelease HTTP" in seen
-    assert "Authorization: Basic" in seen
+    assert "Authorization: Basic bWU6Z2VoZWlt" in seen
+
+
+def test_a_host_that_cannot_measure_says_so(host: TestHost) -> None:
+    """Neither curl nor python3: what is missing is named, with the next move."""
+    host.sh("for tool in curl python3; do mv /usr/bin/$tool /usr/bin/$tool-away; done")
+    try:
+        with pytest.raises(CannotTell, match=r"neither curl nor python3 is on this host.*Install curl"):
+            measured(host)
+    finally:
+        host.sh("for tool in curl python3; do mv /usr/bin/$tool-away /usr/bin/$tool; done")
 
 
 def test_the_table_marks_the_best_and_auto_uses_it(host: TestHost, fab: Fab, answers: None) -> None:
