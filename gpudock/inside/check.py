@@ -73,7 +73,9 @@ def import_names(distribution: importlib.metadata.Distribution) -> list[str]:
             names.add(first.partition(".")[0])
     names = {name.replace("/", ".") for name in names}
     usable = {name for name in names if name.isidentifier() and name not in NOT_PACKAGES}
-    return sorted({name for name in usable if not name.startswith("_")} or usable)
+    # One that is called like the distribution is what people import; others beside it may want more (duckdb's do).
+    own = {name for name in usable if name.lower() == distribution.metadata["Name"].lower().replace("-", "_")}
+    return sorted(own or {name for name in usable if not name.startswith("_")} or usable)
 
 
 def imported(name: str) -> tuple[str, str, str]:

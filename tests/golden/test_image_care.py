@@ -76,10 +76,10 @@ def test_every_name_of_a_group_is_looked_for(settle: Settle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("distribution", "names"), [("PyYAML", ["yaml"]), ("pytest", ["py", "pytest"]), ("packaging", ["packaging"])]
+    ("distribution", "names"), [("PyYAML", ["yaml"]), ("pytest", ["pytest"]), ("packaging", ["packaging"])]
 )
 def test_import_names_come_from_what_is_installed(distribution: str, names: list[str]) -> None:
-    """Not from the distribution's name; private ones only where there are no others."""
+    """The name that is the distribution's alone where there is one; private ones only where there are no others."""
     assert inside_check.import_names(importlib.metadata.distribution(distribution)) == names
 
 

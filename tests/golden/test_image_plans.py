@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -232,3 +233,19 @@ def test_the_build_tells_where_the_image_comes_from_and_no_secret(settle: Settle
     assert "org.opencontainers.image.base.name=nvidia/cuda:13.0.3-base-ubuntu24.04" in argv
     assert f"gpudock.lock={inputs.lock_hash(settle(), DEBIAN)}" in argv
     assert not [action for action in build.build(settle(*mirrors), ENGINE, "/folder", "") if "conda" in action.why]
+
+
+def test_each_kind_of_addition_is_a_step_of_the_build(settle: Settle, tmp_path: Path) -> None:
+    """Only those that are there; with packages of conda, which pip's have to know of, both go in one."""
+    (tmp_path / "environment.yml").write_text("dependencies: [ffmpeg, {pip: [six]}]\n")
+    (tmp_path / "build.sh").write_text("true\n")
+
+    def kinds(*overrides: str) -> set[str]:
+        wanted = inputs.arguments(settle(*overrides), NO_GPU)
+        return {name for name, value in wanted.items() if name.startswith("YOUR_") and value == "yes"}
+
+    assert kinds() == set()
+    assert kinds("additions.pip=[six]", "additions.apt=[tree]") == {"YOUR_PIP", "YOUR_APT"}
+    assert kinds(f"additions.scripts.build=[{tmp_path}/build.sh]") == {"YOUR_SCRIPTS"}
+    given = (f"additions.pip_file={tmp_path}/environment.yml", "additions.pip=[idna]", "image.env=conda")
+    assert kinds(*given) == {"YOUR_CONDA"}
