@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from gpudock.config import ROOT, load_families
+from gpudock.settings import Family
 from gpudock.steps.inputs import LAYERS
 
 DOCKERFILE = (ROOT / "docker/Dockerfile").read_text()
@@ -126,6 +127,17 @@ def test_groups_agree_with_each_other(torch: str) -> None:
     for group in ("notebook", "app", torch, "llm", "langchain-experimental"):
         for name, here in versions(REQUIREMENTS / f"{group}.txt").items():
             assert seen.setdefault(name, here) == here, f"{name} in {group}"
+
+
+@pytest.mark.parametrize("family", load_families().values(), ids=load_families())
+def test_torch_is_of_the_bases_cuda(family: Family) -> None:
+    """One torch for all Pythons, built for the CUDA that the base has; torchaudio is not imported beside another."""
+    lock = versions(REQUIREMENTS / f"{family.torch}.txt")
+    assert len(lock["torch"]) == len(lock["torchaudio"]) == 1
+    runtime = {version for name in lock if name.startswith("nvidia-cuda-runtime") for version in lock[name]}
+    wanted = re.search(r":(\d+\.\d+)\.", family.base)
+    assert wanted
+    assert {version.rpartition(".")[0] for version in runtime} == {wanted[1]}
 
 
 def test_only_torch_brings_cuda() -> None:
