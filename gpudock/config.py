@@ -24,7 +24,8 @@ from gpudock.settings import Family, Preset, Settings
 from gpudock.typed import typed
 
 ROOT = Path(__file__).parents[1]
-OWN = ROOT / ".gpudock"  # what gpudock keeps on the operator's machine: keys, logs, who failed last time
+# What gpudock keeps on the operator's machine: its key pair, logs, mirrors' answers, who failed last time.
+OWN = Path(os.environ.get("GPUDOCK_STATE") or ROOT / ".gpudock").expanduser().absolute()
 
 
 @dataclass(frozen=True)

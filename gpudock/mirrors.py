@@ -18,12 +18,12 @@ from pathlib import Path
 
 import msgspec
 
-from gpudock.config import ROOT, Loaded, presets
+from gpudock.config import OWN, ROOT, Loaded, presets
 from gpudock.errors import CannotTell
 from gpudock.host import Host
 from gpudock.settings import Mirrors, Network, Settings
 
-ANSWERS = ROOT / ".gpudock" / "mirrors"
+ANSWERS = OWN / "mirrors"
 OLD = 7 * 24 * 3600  # seconds after which the answers are asked for again
 AUTO = "auto"
 ORIGIN = "mirror.probe"

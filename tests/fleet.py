@@ -32,7 +32,8 @@ class Fleet:
         names = [] if "-H" in words else ["-H", ",".join(self.hosts)]
         program = str(Path(sys.executable).with_name("fab"))
         argv = [program, "--search-root", str(PROJECT), "-S", str(self.config), *names, *words]
-        surroundings = {**os.environ, **(environ or {})}
+        state = {"GPUDOCK_STATE": str(self.config.parent)}  # who failed last time, of these hosts alone
+        surroundings = {**os.environ, **state, **(environ or {})}
         return Popen(argv, cwd=ROOT, env=surroundings, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, text=True)
 
     def run(self, *words: str, environ: Mapping[str, str] | None = None) -> tuple[int, str, str]:

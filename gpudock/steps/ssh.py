@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gpudock import own_key
 from gpudock.actions import Action, Write
 from gpudock.command import Job, namespace
 from gpudock.command import command as task
@@ -16,8 +17,6 @@ from gpudock.questions import Answers, Questions, file
 from gpudock.settings import Settings
 from gpudock.steps import accounts, folder, services
 from gpudock.steps.services import Services
-
-OWN_KEY = Path(__file__).parents[2] / ".gpudock" / "id_ed25519"
 
 
 @dataclass(frozen=True)
@@ -104,30 +103,12 @@ def public_keys(settings: Settings) -> str:
     lines = [
         line for path in found if path.is_file() for line in path.read_text().splitlines() if accounts.is_key(line)
     ]
-    return "".join(f"{line}\n" for line in dict.fromkeys(lines)) or own_public_key()
-
-
-def own_public_key() -> str:
-    """Return gpudock's own public key, making the pair in .gpudock/ on first use."""
-    public = OWN_KEY.with_suffix(".pub")
-    if not public.is_file():
-        from cryptography.hazmat.primitives import serialization  # 40 ms, and used once
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-        key = Ed25519PrivateKey.generate()
-        plain = serialization.NoEncryption()
-        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, plain)
-        OWN_KEY.parent.mkdir(exist_ok=True)
-        OWN_KEY.touch(mode=0o600)
-        OWN_KEY.write_bytes(private)
-        openssh = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-        public.write_bytes(key.public_key().public_bytes(*openssh) + b" gpudock\n")
-    return public.read_text()
+    return "".join(f"{line}\n" for line in dict.fromkeys(lines)) or own_key.public_key()
 
 
 def command(settings: Settings, host: str, user: str) -> str:
     """The ssh command into the container, through the host where its port is published only there."""
-    key = f"-i {OWN_KEY} " if uses_own_key(settings) else ""
+    key = f"-i {own_key.PRIVATE} " if uses_own_key(settings) else ""
     loopback = settings.stack.bind_address in ("127.0.0.1", "::1", "localhost")
     if host == "localhost":
         return f"ssh {key}-p {settings.ssh.port} {user}@127.0.0.1"
@@ -138,8 +119,7 @@ def command(settings: Settings, host: str, user: str) -> str:
 
 def uses_own_key(settings: Settings) -> bool:
     """Whether the only key that may log in is the one gpudock made."""
-    public = OWN_KEY.with_suffix(".pub")
-    return public.is_file() and public_keys(settings) == public.read_text()
+    return own_key.PUBLIC.is_file() and public_keys(settings) == own_key.PUBLIC.read_text()
 
 
 def _keys(path: Path) -> str:

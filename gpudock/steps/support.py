@@ -16,7 +16,7 @@ import yaml
 
 import gpudock
 from gpudock.command import Job, command, namespace
-from gpudock.config import ROOT, Loaded, describe
+from gpudock.config import OWN, Loaded, describe
 from gpudock.errors import UsageError
 from gpudock.questions import Answers, Questions, ask, file
 from gpudock.questions import shell as question
@@ -25,7 +25,6 @@ from gpudock.settings import Settings
 from gpudock.steps import accounts, compose, jupyter
 
 LOG_LINES = 400
-FOLDER = ROOT / ".gpudock"
 
 VERSIONS = """uname -a; for tool in 'docker version' 'docker compose version' 'docker-compose version' \\
   'nvidia-ctk --version' 'nvidia-smi' 'runc --version' 'containerd --version'; do
@@ -118,7 +117,7 @@ def write(path: Path, files: Mapping[str, str]) -> None:
 def _path(job: Job, output: str) -> Path:
     """Where the archive goes: one a host, also where one name was given for several."""
     own = f"support-{job.host.name}-{_stamp()}.tar.gz"
-    wanted = Path(output).expanduser() if output else FOLDER
+    wanted = Path(output).expanduser() if output else OWN
     if not output or wanted.is_dir():
         return wanted / own
     return wanted.with_name(f"{job.host.name}-{wanted.name}") if job.report.hosts > 1 else wanted

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gpudock.config import ROOT
+from gpudock.config import OWN, ROOT
 from tests import testbed
 from tests.conftest import Completed, Hosts, program
 from tests.testbed import TestHost, until
@@ -160,7 +160,7 @@ def test_what_the_builder_has_thrown_away_is_fetched_again(
     assert done.code == 0, done.out + done.err
     assert image(host)["Id"] != before
     assert host.sh(f"docker run --rm --entrypoint python {IMAGE} -c 'import pip, six, tqdm; print(1)'") == "1\n"
-    log = max((clone / ".gpudock/logs").glob("*/gpu01.log"), key=lambda found: found.stat().st_mtime)
+    log = max((OWN / "logs").glob("*/gpu01.log"), key=lambda found: found.stat().st_mtime)
     assert "gone from the builder's cache" in log.read_text()
 
 

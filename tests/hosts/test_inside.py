@@ -12,9 +12,8 @@ import fabric
 import paramiko
 import pytest
 
-from gpudock import mirrors
+from gpudock import mirrors, own_key
 from gpudock.mirrors import Choice
-from gpudock.steps import ssh as ssh_step
 from tests.conftest import Fab, Hosts
 from tests.testbed import TestHost, until
 
@@ -55,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (made / name).write_text(text)
     for name in ("alice", "bob"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(made / name)], check=True)
-    ssh_step.own_public_key()
+    own_key.public_key()
     return made
 
 
@@ -71,7 +70,7 @@ def wanted(folder: Path, *, start: str = "start.sh", users: str = "alice, bob") 
         "additions.scripts.first_start": f"['{folder}/first.sh']",
         "additions.scripts.start": f"['{folder}/{start}']",
         "additions.scripts.login": f"['{folder}/login.sh']",
-        "ssh.authorized_keys": f"['{ssh_step.OWN_KEY}.pub']",
+        "ssh.authorized_keys": f"['{own_key.PUBLIC}']",
         "ssh.users": f"{{{chosen}}}",
         "ssh.passwords": "true",
         "stack.environment": "{MY_VALUE: a b}",

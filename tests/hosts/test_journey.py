@@ -14,7 +14,7 @@ import fabric
 import paramiko
 import pytest
 
-from gpudock.steps import ssh as ssh_step
+from gpudock import own_key
 from tests import browser
 from tests.conftest import Fab, Hosts
 from tests.testbed import TestHost, until
@@ -82,16 +82,16 @@ def listens(port: int) -> bool:
 
 def private_key() -> paramiko.Ed25519Key:
     """The key pair that gpudock made where the operator has none."""
-    return paramiko.Ed25519Key(file_obj=io.StringIO(ssh_step.OWN_KEY.read_text()))
+    return paramiko.Ed25519Key(file_obj=io.StringIO(own_key.PRIVATE.read_text()))
 
 
 @pytest.fixture(autouse=True, scope="module")
 def only_our_key() -> None:
     """Log in with gpudock's own key, whatever keys this machine's user has."""
-    ssh_step.own_public_key()
+    own_key.public_key()
 
 
-KEYS = ["--set", f"ssh.authorized_keys=['{ssh_step.OWN_KEY}.pub']"]
+KEYS = ["--set", f"ssh.authorized_keys=['{own_key.PUBLIC}']"]
 
 
 def test_setup_takes_two_servers_to_a_container(bare: TestHost, ready: TestHost, fab: Fab) -> None:

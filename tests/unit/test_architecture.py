@@ -24,7 +24,7 @@ LAYERS = [
     {"settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
     {"forward", "typed", "files"},
     {"redaction", "config", "host", "logs", "rollout"},
-    {"docker_api", "questions", "actions", "mirrors"},
+    {"docker_api", "questions", "actions", "mirrors", "own_key"},
     {"lock"},
     {"converge"},
     {"report"},

@@ -1,0 +1,37 @@
+"""gpudock's own key pair: one for all hosts of a run, and a clear word where it cannot be kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ASK = "from gpudock import own_key; print(own_key.public_key(), end='')"
+
+
+def ask(state: Path) -> subprocess.Popen[str]:
+    """Begin a program that wants the key."""
+    environ = {**os.environ, "GPUDOCK_STATE": str(state)}
+    return subprocess.Popen([sys.executable, "-c", ASK], env=environ, stdout=subprocess.PIPE, stderr=-1, text=True)
+
+
+def test_all_who_ask_at_once_get_the_same_key(tmp_path: Path) -> None:
+    """Two runs at once in a new checkout do not lock each other out of the hosts, and the private half fits."""
+    answers = {running.communicate()[0] for running in [ask(tmp_path / "new" / "state") for _ in range(6)]}
+    assert len(answers) == 1
+    private = tmp_path / "new" / "state" / "id_ed25519"
+    derived = f"""from cryptography.hazmat.primitives import serialization as s
+key = s.load_ssh_private_key(open({str(private)!r}, "rb").read(), None).public_key()
+print(key.public_bytes(s.Encoding.OpenSSH, s.PublicFormat.OpenSSH).decode())"""
+    made = subprocess.run([sys.executable, "-c", derived], capture_output=True, check=True, text=True).stdout
+    assert answers.pop() == f"{made.strip()} gpudock\n"
+    assert oct(private.stat().st_mode)[-3:] == "600"
+
+
+def test_where_it_cannot_be_kept_the_way_out_is_named(tmp_path: Path) -> None:
+    """A state folder that is a file: what to set instead."""
+    (tmp_path / "file").touch()
+    _, err = ask(tmp_path / "file").communicate()
+    assert f"cannot keep a key pair in {tmp_path / 'file'}: " in err
+    assert "GPUDOCK_STATE" in err
