@@ -24,8 +24,22 @@ from gpudock.settings import Family, Preset, Settings
 from gpudock.typed import typed
 
 ROOT = Path(__file__).parents[1]
-# What gpudock keeps on the operator's machine: its key pair, logs, mirrors' answers, who failed last time.
-OWN = Path(os.environ.get("GPUDOCK_STATE") or ROOT / ".gpudock").expanduser().absolute()
+
+
+def own(environ: Mapping[str, str], root: Path = ROOT) -> Path:
+    """The folder of what gpudock keeps on the operator's machine: key pair, logs, who failed last time.
+
+    Where the checkout cannot be written, the user's own as the XDG base directory specification has it.
+    """
+    if given := environ.get("GPUDOCK_STATE"):
+        return Path(given).expanduser().absolute()
+    within = root / ".gpudock"
+    if os.access(within if within.exists() else root, os.W_OK):
+        return within
+    return Path(environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "gpudock"
+
+
+OWN = own(os.environ)
 
 
 @dataclass(frozen=True)

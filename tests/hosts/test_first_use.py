@@ -33,7 +33,7 @@ def test_a_user_who_cannot_install_ensurepip_is_told_what_to_type(machine: TestH
 
 
 def test_root_gets_ensurepip_installed_and_a_read_only_checkout_works(machine: TestHost) -> None:
-    """As root the package is installed, saying so; the environment goes to the cache, and the next use is silent."""
+    """As root the package is installed, saying so; environment and key pair go to the user's folders, silently the next time."""
     code, said = run(machine, '"/srv/a clone/inv" --version')
     assert code == 0, said
     assert said[0] == "gpudock: installing python3.11-venv, which a virtual environment needs"
@@ -42,6 +42,9 @@ def test_root_gets_ensurepip_installed_and_a_read_only_checkout_works(machine: T
     assert code == 0, again
     assert again[0] == "Available tasks:"
     assert any("toolkit.install" in line for line in again)
+    code, planned = run(machine, '"/srv/a clone/inv" plan')
+    assert code == 0, planned
+    assert machine.sh("ls /root/.local/state/gpudock").split()[:2] == ["id_ed25519", "id_ed25519.lock"]
 
 
 def test_every_user_of_a_read_only_checkout_has_an_environment_of_their_own(machine: TestHost) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from gpudock.config import own
+
 ASK = "from gpudock import own_key; print(own_key.public_key(), end='')"
 
 
@@ -27,6 +29,12 @@ print(key.public_bytes(s.Encoding.OpenSSH, s.PublicFormat.OpenSSH).decode())"""
     made = subprocess.run([sys.executable, "-c", derived], capture_output=True, check=True, text=True).stdout
     assert answers.pop() == f"{made.strip()} gpudock\n"
     assert oct(private.stat().st_mode)[-3:] == "600"
+
+
+def test_where_it_is_kept(tmp_path: Path) -> None:
+    """In the checkout, or where GPUDOCK_STATE says."""
+    assert own({}, tmp_path) == tmp_path / ".gpudock"
+    assert own({"GPUDOCK_STATE": "~/state"}, tmp_path) == Path("~/state").expanduser()
 
 
 def test_where_it_cannot_be_kept_the_way_out_is_named(tmp_path: Path) -> None:
