@@ -51,6 +51,28 @@ def test_rules_are_told_apart_and_explain_themselves() -> None:
         assert rule.source.startswith("https://")
 
 
+ROCKY = 'ID="rocky"\nID_LIKE="rhel centos fedora"\n'
+OPENSUSE = 'ID="opensuse-leap"\nID_LIKE="suse opensuse"\n'
+AMAZON = 'ID="amzn"\nID_LIKE="fedora"\n'
+MINT = "ID=linuxmint\nID_LIKE=ubuntu\n"
+
+
+@pytest.mark.parametrize(
+    ("release", "fix"),
+    [
+        (ROCKY, "dnf upgrade containerd.io"),
+        (AMAZON, "dnf upgrade containerd.io"),
+        (OPENSUSE, "zypper refresh && zypper update containerd.io"),
+        (MINT, "apt-get update && apt-get install --only-upgrade containerd.io"),
+    ],
+)
+def test_a_fix_is_a_command_of_the_hosts_own_package_manager(settle: Settle, release: str, fix: str) -> None:
+    """Nobody is told to type apt-get on a host that has dnf or zypper."""
+    said = answers(settle, doctor__runc="runc version 1.2.5\n", **{"os-release": release})
+    found = [finding for finding in examine(rules.RULES, settle(), said).findings if finding.rule.id == "runc-cve"]
+    assert [finding.fix("inv") for finding in found] == [fix]
+
+
 def test_a_proxy_with_a_password_is_not_put_on_a_command_line(settle: Settle) -> None:
     """What needs it to be tried is `cannot tell`; no question's arguments hold the password."""
     settings = settle("network.https_proxy=http://ops:hunter22@proxy.test:3128", "mirrors.apt=http://mirror.test")
@@ -107,5 +129,5 @@ def test_all_questions_go_in_one_round_trip(settle: Settle, monkeypatch: pytest.
     doctor.look(job, [rules.rule("mig-empty")])
     assert trips == [
         set(asked.questions(settle())),
-        {"gpu.pci", "gpu.smi", "driver.loaded", "driver.wsl", "gpu.query", "gpu.list"},
+        {"os-release", "gpu.pci", "gpu.smi", "driver.loaded", "driver.wsl", "gpu.query", "gpu.list"},
     ]

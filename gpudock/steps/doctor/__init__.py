@@ -41,11 +41,11 @@ def DOCTOR(job: Job, fix: bool = False, rule: str = "", undo: str | bool = "") -
 
 
 def _examine(job: Job, fix: bool, rule: str) -> None:
-    from gpudock.steps.doctor import rules, show  # 60 rules are read only where they are used
+    from gpudock.steps.doctor import rules, show, typed  # 60 rules are read only where they are used
 
     chosen = (rules.rule(rule),) if rule else rules.RULES
     seen, answers = look(job, chosen)
-    explained = f"{show.explanation(chosen[0], job.program)}\n\n" if rule else ""
+    explained = f"{show.explanation(chosen[0], job.program, typed.manager(answers))}\n\n" if rule else ""
     apart = "\n" if job.report.hosts > 1 else ""
     job.say(explained + show.text(seen, job.program) + apart, **show.facts(seen, job.program))
     if fix and (outcomes := _mend(job, seen, answers)):
@@ -102,5 +102,5 @@ def _plan(rule: Rule, settings: Settings, answers: Answers) -> Sequence[Action]:
 def _questions(settings: Settings, rules: Sequence[Rule]) -> Questions:
     from gpudock.steps.doctor import asked
 
-    wanted = {name for rule in rules for name in rule.asks}
+    wanted = {"os-release", *(name for rule in rules for name in rule.asks)}
     return {name: argv for name, argv in asked.questions(settings).items() if name in wanted}

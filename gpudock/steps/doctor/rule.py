@@ -10,6 +10,7 @@ from gpudock.actions import Action
 from gpudock.errors import CannotTell
 from gpudock.questions import Answers
 from gpudock.settings import Settings
+from gpudock.steps.doctor import typed
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: Sequence[Severity] = ("error", "warning", "note")
@@ -28,11 +29,12 @@ class Seen:
 class Rule:
     """One thing that can be wrong.
 
-    `good` says what holds where it is not, `fix` is a command in which {gpudock} stands for `inv` or `fab -H host`,
-    `asks` names the questions it needs of asked.py, and `evidence` is silent (None) where all is fine; it raises
-    CannotTell where the answers do not say. `mend` gives the actions of a fix that is safe to run unasked: it stops
-    no container, reboots nothing, and leaves the driver alone. `touches` are files that it changes by other means than
-    a Write or chmod, so that they are kept for `doctor --undo` too.
+    `good` says what holds where it is not, `fix` is a command in which {gpudock} stands for `inv` or `fab -H host` and
+    apt-get for the host's own package manager (typed.py), `asks` names the questions it needs of asked.py, and
+    `evidence` is silent (None) where all is fine; it raises CannotTell where the answers do not say. `mend` gives the
+    actions of a fix that is safe to run unasked: it stops no container, reboots nothing, and leaves the driver alone.
+    `touches` are files that it changes by other means than a Write or chmod, so that they are kept for `doctor --undo`
+    too.
     """
 
     id: str
@@ -53,6 +55,7 @@ class Finding:
 
     rule: Rule
     seen: Seen
+    manager: str = "apt"
 
     @property
     def severity(self) -> Severity:
@@ -61,7 +64,7 @@ class Finding:
 
     def fix(self, program: str) -> str:
         """The command that mends it, as typed on this host; `program` is `inv` or `fab -H host`."""
-        return (self.seen.fix or self.rule.fix).replace("{gpudock}", program)
+        return typed.typed(self.seen.fix or self.rule.fix, program, self.manager)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,6 @@ def examine(rules: Sequence[Rule], settings: Settings, answers: Answers) -> Exam
         if seen is None:
             fine.append(rule)
         else:
-            findings.append(Finding(rule, seen))
+            findings.append(Finding(rule, seen, typed.manager(answers)))
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Examination(tuple(findings), tuple(unknown), tuple(fine))

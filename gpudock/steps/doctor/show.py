@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from gpudock.steps.doctor import typed
 from gpudock.steps.doctor.rule import SEVERITIES, Examination, Finding, Rule
 from gpudock.steps.doctor.rules import TOPICS
 
@@ -30,9 +31,9 @@ def facts(seen: Examination, program: str) -> dict[str, Any]:
     }
 
 
-def explanation(rule: Rule, program: str) -> str:
-    """What a rule is about, whatever the host says."""
-    rows = [("holds", rule.good), ("why", rule.why), ("fix", rule.fix.replace("{gpudock}", program))]
+def explanation(rule: Rule, program: str, manager: str) -> str:
+    """What a rule is about, whatever the host says; `manager` installs its packages."""
+    rows = [("holds", rule.good), ("why", rule.why), ("fix", typed.typed(rule.fix, program, manager))]
     return "\n".join([f"{rule.severity}  {rule.id}", *(_row(*row) for row in rows), _row("more", rule.source)])
 
 
