@@ -35,6 +35,11 @@ KNOWN = (
         "The package is not in the sources of this host: check its apt sources and mirrors.apt.",
     ),
     (
+        r"No such command: versionlock",
+        "dnf holds packages by a plugin that is not here: `dnf install 'dnf-command(versionlock)'`, or leave "
+        "toolkit.hold off.",
+    ),
+    (
         r"could not select device driver",
         "Docker was started before the toolkit came: restart it with `toolkit.restart --set gpu.mode=gpus`, or take "
         "gpu.mode=runtime, which needs no restart.",
