@@ -21,10 +21,23 @@ from gpudock.steps.progress import Progress, failure
 INPUTS = "gpudock.inputs"  # the label that holds the hash of all that goes into the image
 OCI = "org.opencontainers.image"  # https://github.com/opencontainers/image-spec/blob/main/annotations.md
 
+# `keep IMAGE` puts an image under the name $former. The one that had this name is gigabytes that nobody needs: it goes,
+# unless it has another name (`image rm ID` would take that away too) or a container (where it refuses by itself).
+KEEP = """id() { "$client" image inspect --format '{{.Id}}' "$1" 2>/dev/null || :; }
+names() { "$client" image inspect --format '{{len .RepoTags}} {{len .RepoDigests}}' "$1" 2>/dev/null || :; }
+keep() {
+  old=$(id "$former")
+  "$client" tag "$1" "$former"
+  [ "$(names "$old")" != '0 0' ] || "$client" image rm "$old" >/dev/null 2>&1 || :
+}
+"""
+
 # What only the host knows is made a label here: the time, and which image the base's name meant; labels come last and
 # change no layer. Leaves no secrets behind, and keeps the image it replaces under a tag of its own, once the new one is
 # whole. BuildKit clears its caches as it likes: what docker/build/install misses then is fetched again.
-SCRIPT = """secrets=$1 client=$2 name=$3 former=$4 base=$5 oci=$6; shift 6; aside=$former-aside
+SCRIPT = (
+    KEEP
+    + """secrets=$1 client=$2 name=$3 former=$4 base=$5 oci=$6; shift 6; aside=$former-aside
 said=$(mktemp -d) || exit
 trap 'rm -rf "$secrets" "$said"; "$client" image rm "$aside" >/dev/null 2>&1' EXIT
 "$client" tag "$name" "$aside" >/dev/null 2>&1
@@ -36,9 +49,9 @@ build() {
 }
 gone() { grep -q "gone from the builder's cache" "$said/output"; }
 build "$@" || { gone && build --build-arg "FETCH=$(date +%s)" "$@"; } || exit 1
-id() { "$client" image inspect --format '{{.Id}}' "$1" 2>/dev/null; }
-[ -z "$(id "$aside")" ] || [ "$(id "$aside")" = "$(id "$name")" ] || "$client" tag "$aside" "$former"
+[ -z "$(id "$aside")" ] || [ "$(id "$aside")" = "$(id "$name")" ] || keep "$aside"
 "$client" image inspect --format 'image of {{.Size}} bytes' "$name\""""
+)
 
 
 def previous(name: str) -> str:

@@ -32,21 +32,23 @@ from gpudock.converge import Step
 from gpudock.host import Completed, Host, Line
 from gpudock.settings import Settings
 from gpudock.steps import engine, image, source
-from gpudock.steps.build import previous
+from gpudock.steps.build import KEEP, previous
 from gpudock.steps.image import Image
 from gpudock.steps.inputs import fingerprint
 from gpudock.steps.source import REPOSITORY, Source
 
 # The dots are signs of life. The image that is replaced is kept for image.rollback, as after a build. The names of the
 # way, also of pulls that broke off, go when the image has its own.
-PULL = """client=$1 port=$2 repository=$3 name=$4 former=$5 whole=$6; shift 6; new=127.0.0.1:$port/$repository@$whole
+PULL = (
+    KEEP
+    + """client=$1 port=$2 repository=$3 name=$4 former=$5 whole=$6; shift 6; new=127.0.0.1:$port/$repository@$whole
 (while sleep 2 >/dev/null 2>&1; do echo .; done) & beat=$!; trap 'kill $beat' EXIT
 for digest in "$@" "$whole"; do "$client" pull "127.0.0.1:$port/$repository@$digest"; done
-id() { "$client" image inspect --format '{{.Id}}' "$1" 2>/dev/null || :; }
-[ -z "$(id "$name")" ] || [ "$(id "$name")" = "$(id "$new")" ] || "$client" tag "$name" "$former"
+[ -z "$(id "$name")" ] || [ "$(id "$name")" = "$(id "$new")" ] || keep "$name"
 "$client" tag "$new" "$name"
 "$client" image ls --digests --filter "reference=127.0.0.1:*/$repository" --format '{{.Repository}}@{{.Digest}}' |
   xargs -r "$client" image rm >/dev/null"""
+)
 
 
 @dataclass(frozen=True)

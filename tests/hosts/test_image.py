@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import subprocess
@@ -13,43 +12,15 @@ from typing import Any
 import pytest
 
 from gpudock.config import OWN, ROOT
+from gpudock.steps.build import KEEP
 from tests import testbed
 from tests.conftest import Completed, Hosts, program
+from tests.hosts import miniforge
+from tests.hosts.groups import entry, lock
 from tests.testbed import TestHost, until
 
 IMAGE = "cuda_container_chatbot"
 PACKAGES = ("pip", "six", "idna", "tqdm")
-
-# A stand-in: what it makes is a Python of its own prefix, as conda's are, and no virtual environment.
-MINIFORGE = r"""#!/bin/bash
-[ "$1 $2" = "-b -p" ] || exit 1
-mkdir -p "$3/bin" "$3/etc/profile.d" "$3/pkgs"
-cat >"$3/bin/conda" <<'CONDA'
-#!/bin/sh
-[ "$1" = create ] || { echo "the stand-in knows no $1"; exit 1; }
-echo "$*" >/opt/conda/asked
-while [ "$1" != --prefix ]; do shift; done
-version=${3#python=}
-mkdir -p "$2/bin" "$2/lib" "$2/conda-meta"
-cp "/usr/bin/python$version" "$2/bin/" && ln -s "python$version" "$2/bin/python"
-cp -r "/usr/lib/python$version" "$2/lib/" && rm "$2/lib/python$version/EXTERNALLY-MANAGED"
-cd "$2/lib/python$version" && mkdir site-packages && rm -f sitecustomize.py
-sed -i 's#/local/#/#; s/dist-packages/site-packages/' sysconfig.py
-echo "import site; site.addsitedir('$2/lib/python$version/site-packages')" >sitecustomize.py
-CONDA
-chmod +x "$3/bin/conda"
-cat >"$3/etc/profile.d/conda.sh" <<'PROFILE'
-conda() { [ "$1" != activate ] || export PATH="/opt/envs/$2/bin:$PATH" CONDA_DEFAULT_ENV="$2"; }
-PROFILE
-"""
-
-
-def entry(name: str) -> str:
-    """A package's lines in the lock of the notebooks."""
-    lock = (ROOT / "docker/requirements/notebook.txt").read_text()
-    found = re.search(rf"^{name}==.*(\n +--hash=\S+.*)+", lock, re.MULTILINE)
-    assert found, name
-    return found.group()
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +29,6 @@ def clone(checkout: Path) -> Path:
     (checkout / ".venv").symlink_to(ROOT / ".venv")
     lock(checkout, "pip", "six")
     return checkout
-
-
-def lock(clone: Path, *names: str, group: str = "tiny") -> None:
-    """Have a group hold these packages."""
-    folder = clone / "docker/requirements"
-    (folder / f"{group}.in").write_text("\n".join(names) + "\n")
-    (folder / f"{group}.txt").write_text("\n".join(entry(name) for name in names) + "\n")
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +60,11 @@ def image(host: TestHost) -> dict[str, Any]:
     """What the engine knows of the image."""
     found: list[dict[str, Any]] = json.loads(host.sh(f"docker image inspect {IMAGE}"))
     return found[0]
+
+
+def dangling(host: TestHost) -> list[str]:
+    """The images without a name."""
+    return host.sh("docker image ls -q --no-trunc --filter dangling=true").split()
 
 
 def test_a_build_leaves_an_image_that_says_what_it_is(build: Callable[..., Completed], host: TestHost) -> None:
@@ -146,6 +115,19 @@ def test_a_changed_group_leaves_the_layers_of_those_before_it(
     assert after[:app] == before[:app]
     assert after[app] != before[app]
     assert host.sh(f"docker run --rm --entrypoint python {IMAGE} -c 'import pip, six, tqdm; print(1)'") == "1\n"
+    assert dangling(host) == []  # four builds, two images: the one and its former
+
+
+def test_of_what_is_replaced_twice_only_what_is_used_stays(host: TestHost) -> None:
+    """A former image goes when another becomes the former one, unless it has a name of the user's or a container."""
+    ids = {n: host.sh(f"tar -c -T /dev/null | docker import -m {n} - replaced:{n}").strip() for n in range(4)}
+    host.sh("docker tag replaced:0 theirs && docker create --name theirs replaced:1 true")
+    for n in ids:
+        keep = f"{KEEP}client=docker former=replaced:previous; keep replaced:{n}; docker image rm replaced:{n}"
+        host.sh(keep)
+    assert host.sh("docker image inspect -f '{{.Id}}' theirs replaced:previous").split() == [ids[0], ids[3]]
+    assert dangling(host) == [ids[1]]
+    host.sh("docker rm theirs && docker image rm theirs replaced:previous " + ids[1])
 
 
 def test_what_the_builder_has_thrown_away_is_fetched_again(
@@ -228,26 +210,15 @@ def test_a_full_disk_ends_the_build(build: Callable[..., Completed], host: TestH
 
 @pytest.fixture(scope="module")
 def mirror(host: TestHost) -> str:
-    """Serve the stand-in for Miniforge's installer to builds on the host; its address, with a password."""
-    for machine in ("x86_64", "aarch64"):
-        host.write(f"/srv/miniforge/Miniforge3-1.2.3-4-Linux-{machine}.sh", MINIFORGE)
-    host.sh("cd /srv/miniforge && setsid python3 -m http.server 8900 >/dev/null 2>&1 </dev/null &")
-    until(lambda: ":8900" in host.sh("ss -Hltn"))
-    address = host.sh("ip -4 -o address show docker0 | grep -oE '([0-9]+[.]){3}[0-9]+' | head -n 1").strip()
-    return f"http://me:geheim@{address}:8900"
-
-
-def conda(digest: str, mirror: str) -> tuple[str, ...]:
-    """The settings of the conda path."""
-    pinned = f"image.miniforge={{version: 1.2.3-4, x86_64: {digest}, aarch64: {digest}}}"
-    return "image.env=conda", pinned, f"mirrors.miniforge={mirror}", f"mirrors.conda={mirror}"
+    """Where builds on the host get the stand-in for Miniforge; the address holds a password."""
+    return miniforge.serve(host).replace("://", "://me:geheim@")
 
 
 def test_another_installer_than_the_pinned_one_is_not_run(
     build: Callable[..., Completed], host: TestHost, mirror: str
 ) -> None:
     """The SHA-256 of the settings decides."""
-    done = build(*conda("f" * 64, mirror))
+    done = build(*miniforge.settings("f" * 64, mirror))
     expect_failure(done, host, image(host)["Id"], "hash mismatch", "not what it should be")
 
 
@@ -255,7 +226,7 @@ def test_conda_makes_the_environment_and_uv_fills_it(
     build: Callable[..., Completed], host: TestHost, mirror: str
 ) -> None:
     """conda-forge alone; the environment is on PATH in every kind of shell, and its user's `pip install` stays."""
-    done = build(*conda(hashlib.sha256(MINIFORGE.encode()).hexdigest(), mirror))
+    done = build(*miniforge.settings(miniforge.DIGEST, mirror))
     assert done.code == 0, done.out + done.err
     seen = host.sh(f"docker history --no-trunc {IMAGE}; docker image inspect {IMAGE}")
     assert "geheim" not in done.out + done.err + seen

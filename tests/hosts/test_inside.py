@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import subprocess
 import time
 from pathlib import Path
 
-import fabric
 import paramiko
 import pytest
 
-from gpudock import mirrors, own_key
-from gpudock.mirrors import Choice
 from tests.conftest import Fab, Hosts
+from tests.hosts import guarded_index
+from tests.hosts.operator import SCRIPTS, colleagues, login, run, wanted
 from tests.testbed import TestHost, until
 
 # paramiko leaves sockets to the garbage collector.
@@ -22,22 +19,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 CONTAINER = "cuda_container_chatbot"
 PASSWORD = "Zebra-7431-Quagga"
-
-# An index behind a password: sends those who know it on to the real one, and writes down what was asked.
-INDEX = r"""use IO::Socket::INET; my ($base, $login) = @ARGV; $SIG{CHLD} = "IGNORE";
-my $server = IO::Socket::INET->new(LocalPort => 9001, Listen => 20, ReuseAddr => 1) or die $!;
-while (my $client = $server->accept) { next if fork; my ($path, $known);
-  while (<$client>) { $path = $1 if m#^GET /simple(\S*)#; $known = 1 if /^Authorization: Basic \Q$login\E/i; last if /^\r?$/ }
-  open my $log, ">>", "/srv/index.log"; print $log "$path ", $known ? "known" : "unknown", "\n"; close $log;
-  print $client $known ? "HTTP/1.1 302 Found\r\nLocation: $base$path\r\n" : "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=x\r\n";
-  print $client "Content-Length: 0\r\nConnection: close\r\n\r\n"; exit }"""
-SCRIPTS = {
-    "first.sh": 'echo "$GPUDOCK_USER" >>/opt/first\n',
-    "start.sh": "#!/bin/bash\necho again >>/opt/start\n",
-    "fails.sh": "echo the disk of the lab is away\nexit 7\n",
-    "build.sh": "which tree && python -c 'import six' && echo built >/opt/built\n",
-    "login.sh": "alias greet='echo hello from an alias'\nfalse\nexit 3\n",
-}
 
 
 @pytest.fixture(scope="module")
@@ -48,59 +29,8 @@ def host(hosts: Hosts) -> TestHost:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The operator's scripts, and a key pair each for alice and bob."""
-    made = tmp_path_factory.mktemp("operator")
-    for name, text in SCRIPTS.items():
-        (made / name).write_text(text)
-    for name in ("alice", "bob"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(made / name)], check=True)
-    own_key.public_key()
-    return made
-
-
-def wanted(folder: Path, *, start: str = "start.sh", users: str = "alice, bob") -> list[str]:
-    """The command line's settings."""
-    known = {"alice": f"alice: {{keys: ['{folder}/alice.pub'], uid: 1501}}",
-             "bob": f"bob: {{keys: ['{folder}/bob.pub'], sudo: true}}"}  # fmt: skip
-    chosen = ", ".join(known[name] for name in users.split(", "))
-    settings = {
-        "additions.apt": "[tree]",
-        "additions.pip": "[six]",
-        "additions.scripts.build": f"['{folder}/build.sh']",
-        "additions.scripts.first_start": f"['{folder}/first.sh']",
-        "additions.scripts.start": f"['{folder}/{start}']",
-        "additions.scripts.login": f"['{folder}/login.sh']",
-        "ssh.authorized_keys": f"['{own_key.PUBLIC}']",
-        "ssh.users": f"{{{chosen}}}",
-        "ssh.passwords": "true",
-        "stack.environment": "{MY_VALUE: a b}",
-        "stack.timezone": "Asia/Shanghai",
-        "stack.locale": "zh_CN.UTF-8",
-        "stack.volumes": "['/opt/ai:/opt/ai', 'scratch:/scratch']",
-    }
-    return [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-
-
-def login(host: TestHost, user: str, *, key: Path | None = None, password: str | None = None) -> paramiko.SSHClient:
-    """Sign in to the container through the server. Raises AuthenticationException."""
-    gateway = fabric.Connection(
-        host.address, user="ops", port=host.port, connect_kwargs={"key_filename": str(host.key)}
-    )
-    gateway.open()
-    channel = gateway.transport.open_channel("direct-tcpip", ("127.0.0.1", 8022), ("127.0.0.1", 0))
-    client = paramiko.SSHClient()
-    client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
-    client.connect(
-        "127.0.0.1", 8022, user, sock=channel, look_for_keys=False, allow_agent=False,
-        password=password, key_filename=str(key) if key else None,
-    )  # fmt: skip
-    return client
-
-
-def run(client: paramiko.SSHClient, command: str) -> str:
-    """Run a command of an SSH session and return all that it prints."""
-    _, out, err = client.exec_command(command)
-    return out.read().decode() + err.read().decode()
+    """The operator's scripts and their colleagues' keys."""
+    return colleagues(tmp_path_factory.mktemp("operator"))
 
 
 def test_setup_with_all_kinds_of_additions_and_again_changes_nothing(host: TestHost, folder: Path, fab: Fab) -> None:
@@ -160,18 +90,12 @@ def test_a_difference_names_what_a_build_would_change(host: TestHost, folder: Pa
 
 def test_a_mirrors_password_reaches_neither_layer_nor_log(host: TestHost, folder: Path, fab: Fab) -> None:
     """A package comes by an index that wants a password; image, history, output, log and the host's files are free of it."""
-    real = mirrors.url(Choice("pypi", "", "")).removesuffix("/pip/")
-    if not real:
-        pytest.skip("this Python has no pip to tell the index's own address")
-    host.write("/srv/index.pl", INDEX)
-    login = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
-    host.sh(f"setsid perl /srv/index.pl {real} {login} >/dev/null 2>&1 &")
-    bridge = host.sh("ip -4 -o addr show docker0 | grep -o 'inet [0-9.]*' | cut -d' ' -f2").strip()
+    address = guarded_index.serve(host, f"me:{PASSWORD}")
     words = [*wanted(folder), "--set", "image.name=mirrored", "--set", "additions.pip=[iniconfig]"]
-    words += ["--set", f"mirrors.pypi=http://me:{PASSWORD}@{bridge}:9001/simple", "--json"]
+    words += ["--set", f"mirrors.pypi={address}", "--json"]
     done = fab({"gpu01": (host, "ops")}, "image.build", *words)
     assert done.code == 0, done.err
-    assert "/iniconfig/ known" in host.read("/srv/index.log")
+    assert "/iniconfig/ known" in guarded_index.asked(host)
     assert PASSWORD not in done.out + done.err
     look = f"docker save mirrored | grep -ac {PASSWORD}; docker history --no-trunc mirrored | grep -c {PASSWORD}"
     assert host.sh(f"{look}; grep -rl {PASSWORD} /var/lib/gpudock /var/log | wc -l").split() == ["0", "0", "0"]

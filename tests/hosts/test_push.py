@@ -192,6 +192,7 @@ def test_a_push_that_broke_off_goes_on_where_it_was(
     assert identity(first) == identity(built)
     assert 50_000_000 < sent(again, "gpu01") < 55_000_000
     assert [left_over(host) for host in (built, first, second)] == ["", "", ""]
+    assert first.sh("docker image ls -q --filter dangling=true") == ""  # of images that were replaced twice
 
 
 def test_a_full_disk_and_a_missing_engine_stop_nobody_else(
@@ -247,6 +248,6 @@ def test_the_operators_own_engine_sends_too(first: TestHost, fab: Fab, settle: S
         assert done.code == 0, done.out + done.err
         ids = testbed.docker("image", "inspect", "-f", "{{.Id}}", name)
         assert first.sh(f"docker image inspect -f '{{{{.Id}}}}' {name}") == ids
-        assert "127.0.0.1" not in testbed.docker("image", "ls", "--digests")
+        assert "127.0.0.1" not in testbed.docker("image", "inspect", "-f", "{{.RepoTags}} {{.RepoDigests}}", name)
     finally:
         testbed.docker("image", "rm", name)
