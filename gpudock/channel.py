@@ -18,7 +18,10 @@ from typing import Any, Protocol
 
 import invoke
 
+from gpudock.failures import BY_SIGNAL
+
 CHUNK = 65536
+ANSWER = 30  # seconds that a connection has to show that it is still there
 
 
 class Channel(Protocol):
@@ -34,7 +37,7 @@ class Channel(Protocol):
         """Wait for output; b"" at its end. Raises TimeoutError after the silence the channel allows."""
 
     def wait(self) -> int:
-        """Return the exit code; -1 where the connection ended before one came."""
+        """Return the exit code, BY_SIGNAL + n after signal n; -1 where the connection ended before one came."""
 
     def stop(self) -> None:
         """End the command now."""
@@ -72,7 +75,7 @@ class LocalChannel:
     def wait(self) -> int:
         code = self.process.wait()
         self.stdout.close()
-        return code
+        return code if code >= 0 else BY_SIGNAL - code
 
     def stop(self) -> None:
         os.killpg(self.process.pid, signal.SIGTERM)
@@ -98,10 +101,20 @@ class SshChannel:
     def wait(self) -> int:
         code = int(self.session.recv_exit_status())
         self.session.close()
-        return code
+        return BY_SIGNAL if code == -1 and self._answers() else code
 
     def stop(self) -> None:
         self.session.close()
+
+    def _answers(self) -> bool:
+        """Whether the connection goes on without this session: paramiko drops the message that a signal ended it."""
+        from paramiko import SSHException
+
+        try:
+            self.session.get_transport().open_session(timeout=ANSWER).close()
+        except (SSHException, EOFError, OSError):
+            return False
+        return True
 
 
 def open_channel(context: invoke.Context, command: str, silence: float | None) -> Channel:

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import re
+import signal
+
+BY_SIGNAL = 128  # and its number is the exit code of what a signal ended, as a shell has it; alone: which is not known
+KILLED = {BY_SIGNAL + number: number.name for number in (signal.SIGABRT, signal.SIGBUS, signal.SIGKILL, signal.SIGSEGV)}
 
 KNOWN = (
+    (
+        r"\(ended by (SIGKILL|a signal)\)",
+        "It was killed, most often by the kernel when memory runs out: `dmesg | grep -i 'out of memory'` on the host "
+        "tells. Make room, and run the same command again.",
+    ),
     (
         r"[Nn]o space left on device|ENOSPC|not have enough free space",
         "The disk is full: `df -h` shows which one, `docker system df` what the engine holds; make room and run "
@@ -67,6 +76,12 @@ KNOWN = (
         "Try again in a while or choose another mirror.",
     ),
 )
+
+
+def ended(code: int) -> str:
+    """What an exit code says of a command that a signal ended, as a line after its output; else empty."""
+    name = "a signal" if code == BY_SIGNAL else KILLED.get(code)
+    return f"\n(ended by {name})\n" if name else ""
 
 
 def next_move(output: str) -> str:

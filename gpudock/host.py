@@ -22,6 +22,7 @@ import invoke
 from gpudock import channel
 from gpudock.credentials import sudo_password
 from gpudock.errors import CannotTell, SudoRefused, Unreachable
+from gpudock.failures import ended
 
 Line = Callable[[str], None]
 
@@ -53,7 +54,7 @@ tar -x -C "$new" --no-same-owner; chmod 0755 "$new"; rm -rf "$1"; mv "$new" "$1"
 class Completed:
     """What a command came to: its exit code, and what it printed, both streams in the order they came.
 
-    `raw` is the same before it was made text.
+    Where it was killed, `output` ends with that. `raw` is what it printed before it was made text.
     """
 
     code: int
@@ -183,7 +184,7 @@ class Host:
         code = running.wait()
         if code == -1:
             raise self._lost("it ended in the middle")
-        return Completed(code, raw.decode(errors="replace"), raw)
+        return Completed(code, f"{raw.decode(errors='replace')}{ended(code)}", raw)
 
     def _lost(self, said: str) -> Unreachable:
         return Unreachable(

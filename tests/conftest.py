@@ -16,7 +16,8 @@ import pytest
 
 from gpudock.config import ROOT, load
 from gpudock.settings import Settings
-from tests import testbed
+from tests import fleet, testbed
+from tests.fleet import Fleet
 from tests.hosts import nvidia
 from tests.testbed import TestHost
 
@@ -89,6 +90,21 @@ def hosts(engine: None, key: Path) -> Iterator[Hosts]:
     yield start
     for host in started:
         host.remove()
+
+
+@pytest.fixture(scope="module")
+def machines(engine: None, key: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Start three machines with an sshd for a module."""
+    with fleet.light(3, key, tmp_path_factory.mktemp("three")) as started:
+        yield started
+
+
+@pytest.fixture
+def three(machines: Fleet) -> Fleet:
+    """Have the three machines without marks, and with nobody at work."""
+    machines.clear()
+    machines.connect_as("root")
+    return machines
 
 
 @pytest.fixture(scope="session")

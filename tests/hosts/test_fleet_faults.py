@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fabric
 import pytest
 
+from gpudock.errors import Unreachable
+from gpudock.failures import BY_SIGNAL
+from gpudock.host import Host
 from tests import fleet, testbed
 from tests.fleet import Fleet
 from tests.testbed import TestHost
 
 BOTH = ["first", "second"]
 QUICK = {"GPUDOCK_FLEET__LOST_AFTER": "3"}
-
-
-@pytest.fixture(scope="module")
-def three(engine: None, key: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Three machines with an sshd."""
-    with fleet.light(3, key, tmp_path_factory.mktemp("three")) as started:
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def clean(three: Fleet) -> None:
-    """No marks, nobody at work."""
-    three.clear()
-    three.connect_as("root")
 
 
 @pytest.fixture
@@ -84,6 +74,39 @@ def test_an_sshd_killed_in_the_middle(three: Fleet, ill: TestHost) -> None:
     fleet.let_go(ill)
     check(three, (running.returncode, out, err), 3, "gpu02: the connection is gone")
     converges(three, "--wait")
+
+
+def test_a_command_that_is_killed_is_no_lost_connection(three: Fleet, ill: TestHost) -> None:
+    """Code 1 and the kernel's memory as the likely cause; the host answers on, and the same command finishes."""
+    fleet.hold(ill)
+    running = three.start("mark.make")
+    fleet.until_begun(ill)
+    ill.sh("pkill -9 -f '[/]etc/held'")
+    out, err = running.communicate(timeout=60)
+    fleet.let_go(ill)
+    check(three, (running.returncode, out, err), 1, "(ended by SIGKILL)")
+    assert "out of memory" in err
+    converges(three, "--wait")
+
+
+@pytest.mark.parametrize("user", ["root", "ops"])
+def test_a_killed_command_without_a_shell_around_it(three: Fleet, ill: TestHost, user: str) -> None:
+    """The SSH session ends without an exit code, for root and by sudo: killed, if the connection is still there."""
+    three.connect_as(user)
+    config = fabric.Config(runtime_ssh_path=str(three.config))
+    with fabric.Connection("gpu02", config=config) as connection, ThreadPoolExecutor() as pool:
+        host = Host(connection, "gpu02")
+        for kill in ("pkill -9 -x sleep", "pkill -9 sshd-session"):
+            running = pool.submit(host.do, ("sleep", "1000"))
+            testbed.until(lambda: ill.sh("pgrep -x sleep; :"))
+            ill.sh(kill)
+            if "sleep" in kill:
+                done = running.result(60)
+                assert (done.code, done.output) == (BY_SIGNAL, "\n(ended by a signal)\n")
+                assert host.do(("echo", "here")).output == "here\n"
+            else:
+                assert isinstance(running.exception(60), Unreachable)
+    ill.sh("pkill -9 -x sleep")
 
 
 def test_a_network_that_drops_packets_in_the_middle(three: Fleet, ill: TestHost) -> None:

@@ -12,28 +12,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from gpudock.config import ROOT
 from tests import fleet, testbed
 from tests.fleet import PROJECT, Fleet
 from tests.testbed import until_said
 
 BOTH = ["first", "second"]
-
-
-@pytest.fixture(scope="module")
-def three(engine: None, key: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Three machines with an sshd."""
-    with fleet.light(3, key, tmp_path_factory.mktemp("three")) as started:
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def clean(three: Fleet) -> None:
-    """No marks, nobody at work."""
-    three.clear()
-    three.connect_as("root")
 
 
 def test_a_bastion_is_opened_once_for_all_behind_it(three: Fleet) -> None:

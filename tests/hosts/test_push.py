@@ -148,14 +148,8 @@ def test_without_the_registrys_package_it_says_what_to_install(built: TestHost, 
     built.sh("mv /etc/apt/sources.list /etc/apt/aside; mv /var/lib/gpudock/registry/program /tmp/program")
     built.sh("mv /var/lib/apt/lists /var/lib/apt/aside")
     try:
-        done = fab(
-            {"gpu01": (first, "ops"), "gpu00": (built, "ops")},
-            "image.push",
-            "--from",
-            "gpu00",
-            "--set",
-            "image.environment=forbidden",
-        )
+        words = ["image.push", "--from", "gpu00", "--set", "image.environment=forbidden"]
+        done = fab({"gpu01": (first, "ops"), "gpu00": (built, "ops")}, *words)
     finally:
         built.sh("mv /etc/apt/aside /etc/apt/sources.list; mv /tmp/program /var/lib/gpudock/registry/program")
         built.sh("rm -rf /var/lib/apt/lists; mv /var/lib/apt/aside /var/lib/apt/lists")

@@ -14,6 +14,7 @@ SAID = {
     "docker: Error response from daemon: unknown or invalid runtime name: nvidia.": "toolkit.install",
     'Error response from daemon: could not select device driver "nvidia" with capabilities: [[gpu]]': "gpu.mode=runtime",
     "error: Failed to fetch: `https://mirror.test/simple/six/`": "network.https_proxy",
+    "Unpacking torch\n\n(ended by SIGKILL)": "dmesg",
     "curl: (60) SSL certificate problem: self-signed certificate in certificate chain": "network.ca_bundle",
 }
 

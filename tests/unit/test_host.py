@@ -38,6 +38,14 @@ def test_a_file_that_arrives_in_part_is_not_put_in_place(here: Host, tmp_path: P
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_a_signal_ended_says_so(here: Host) -> None:
+    """The code is a shell's for it, also where Python's own would be the -1 of a lost connection; the output names it."""
+    done = here.do(["sh", "-c", "echo working; kill -KILL $$"])
+    assert (done.code, done.output.splitlines()[0]) == (137, "working")
+    assert done.output.endswith("\n(ended by SIGKILL)\n")
+    assert here.do(["sh", "-c", "kill -HUP 0"]).code == 129
+
+
 def test_a_tree_replaces_the_former_one(here: Host, tmp_path: Path) -> None:
     """Files that are no longer in the tree are gone, modes are kept, and nobody's name comes along."""
     tree, target = tmp_path / "tree", tmp_path / "target"
