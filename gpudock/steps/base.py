@@ -22,6 +22,10 @@ DEFAULT_RELEASE = "bookworm"
 
 NVIDIA = ("base", "runtime", "devel")  # kinds of NVIDIA's images; none of them can be made here
 
+# What makes a base; from 1.6 on it only recommends Python, whose whole library its filter of archives needs.
+BOOTSTRAP = "command -v mmdebstrap && ls /usr/lib/python3*/tarfile.py"
+WITHOUT_REGISTRY = "install mmdebstrap, which makes a base where no registry answers"
+
 # `manifest inspect` asks little and gives up in time where the registry is slow or blocked.
 BASE = """mode=$1 reference=$2 release=$3 tag=$4 client=$5 context=$6; shift 6
 if [ "$mode" != bootstrap ]; then
@@ -79,7 +83,7 @@ def fetch(settings: Settings, engine: Engine, context: str, *, bootstrap: bool) 
     if mode != "registry" and not bootstrap:
         actions += [
             apt.update(settings, "fetch the package lists"),
-            apt.install(settings, "install mmdebstrap, which makes a base where no registry answers", "mmdebstrap"),
+            apt.install(settings, WITHOUT_REGISTRY, "mmdebstrap", "python3"),
         ]
     mirror = settings.mirrors.apt
     options = ["--mirror", "-"] if mirror else []  # its address comes on standard input, as it may hold a password

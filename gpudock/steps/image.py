@@ -56,7 +56,7 @@ def questions(settings: Settings) -> Questions:
         **engine.questions(settings),
         "image": engine_api(f"/images/{settings.image.name}/json"),
         "image.bases": engine_api(BASES),
-        "image.bootstrap": question("command -v mmdebstrap"),
+        "image.bootstrap": question(base.BOOTSTRAP),
         "image.held": file(hold_path(settings)),
     }
 
