@@ -21,7 +21,7 @@ def answers(settle: Settle, **changed: Any) -> Answers:
     for name, argv in asked.questions(settle()).items():
         value = given.get(name, "")
         code, out = value if isinstance(value, tuple) else (0, value)
-        absent = name in ("image", "doctor.health") and name not in given
+        absent = name in ("image", "stack.container") and name not in given
         made[name] = Answer(argv, 1 if absent else code, out, "")
     return made
 

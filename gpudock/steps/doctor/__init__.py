@@ -13,7 +13,7 @@ from gpudock.actions import Action
 from gpudock.command import Job, command
 from gpudock.converge import Outcome, Step
 from gpudock.errors import ProblemsFound, Refused
-from gpudock.questions import Answers, Questions, ask
+from gpudock.questions import AFTER, GET, Answers, Questions, ask
 from gpudock.settings import Settings
 
 if TYPE_CHECKING:
@@ -103,4 +103,7 @@ def _questions(settings: Settings, rules: Sequence[Rule]) -> Questions:
     from gpudock.steps.doctor import asked
 
     wanted = {"os-release", *(name for rule in rules for name in rule.asks)}
-    return {name: argv for name, argv in asked.questions(settings).items() if name in wanted}
+    every = asked.questions(settings)
+    if any(every[name][0] == AFTER for name in wanted):  # such a one reads what the engine said to the others
+        wanted |= {name for name, argv in every.items() if argv[0] == GET}
+    return {name: argv for name, argv in every.items() if name in wanted}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from gpudock import mirrors
-from gpudock.questions import Questions, file
+from gpudock.questions import Questions, after_engine, engine, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import compose, image, machine, ports
@@ -32,12 +32,12 @@ def questions(settings: Settings) -> Questions:
         **_gpu(),
         **_engine(settings),
         **_packages(),
-        "doctor.containers": question(scripts.CONTAINERS),
-        "doctor.container-gpus": question(scripts.CONTAINER_GPUS),
-        "doctor.inside": question(scripts.INSIDE, name),
-        "doctor.health": question(scripts.HEALTH, name),
-        "doctor.jupyter": question(scripts.JUPYTER, f"{compose.folder(settings)}/container", name),
-        "doctor.disks": question(scripts.DISKS, settings.host.state),
+        "doctor.containers": after_engine(scripts.CONTAINERS),
+        "doctor.container-gpus": after_engine(scripts.CONTAINER_GPUS),
+        "doctor.inside": after_engine(scripts.INSIDE, name),
+        "stack.container": engine(f"/containers/{name}/json"),
+        "doctor.jupyter": after_engine(scripts.JUPYTER, f"{compose.folder(settings)}/container"),
+        "doctor.disks": after_engine(scripts.DISKS, settings.host.state),
         "doctor.ss": question("command -v ss"),
         "doctor.limits": question(scripts.LIMITS),
         "doctor.selinux": question("getenforce && getsebool container_use_devices"),
@@ -98,7 +98,7 @@ def _network(settings: Settings) -> Questions:
     return {
         "network.names": question(scripts.NAMES, *[] if proxy else addresses),
         "network.reach": question(scripts.REACH, proxy if plain(proxy) else "", *addresses),
-        "network.proxy": question(scripts.PROXY, proxy.rpartition("@")[2]),
+        "network.proxy": after_engine(scripts.PROXY, proxy.rpartition("@")[2]),
         "network.clock": question(scripts.CLOCK, str(int(time.time()))),
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 
@@ -124,10 +123,10 @@ def _files(settings: Settings, answers: Answers) -> Seen | None:
 
 def _unhealthy(settings: Settings, answers: Answers) -> Seen | None:
     known.docker(answers)
-    answer = answers["doctor.health"]
+    answer = answers["stack.container"]
     if not answer.ok:
         return None
-    state = json.loads(answer.out)
+    state = answer.json()["State"]
     health = state.get("Health") or {}
     if state["Status"] in ("restarting", "dead") or (state["Status"] == "exited" and state.get("ExitCode")):
         return Seen(f"{settings.stack.name} is {state['Status']}, exit code {state.get('ExitCode')}")
@@ -188,6 +187,6 @@ RULES = (
         "Its health check asks sshd and JupyterLab, where they are switched on.",
         "{gpudock} stack.logs; {gpudock} setup",
         "https://docs.docker.com/reference/dockerfile/#healthcheck",
-        (*NEEDS_CONTAINERS, "doctor.health"), _unhealthy,
+        (*NEEDS_CONTAINERS, "stack.container"), _unhealthy,
     ),
 )  # fmt: skip

@@ -12,7 +12,7 @@ from gpudock.questions import Answers
 from gpudock.settings import Settings
 
 NEEDS_DOCKER = ("docker.info", "docker.daemon")
-NEEDS_CONTAINERS = (*NEEDS_DOCKER, "doctor.containers")
+NEEDS_CONTAINERS = (*NEEDS_DOCKER, "ports.containers", "doctor.containers")
 NEEDS_GPU = ("gpu.pci", "gpu.smi", "driver.loaded", "driver.wsl")
 
 SMI_VERSION = re.compile(r"Driver Version: ([\d.]+)")
@@ -48,7 +48,7 @@ def containers(answers: Answers) -> Sequence[Mapping[str, Any]]:
     """The running containers, as scripts.CONTAINERS prints them. Raises CannotTell where no daemon answers."""
     docker(answers)
     answer = answers["doctor.containers"]
-    if not answer.ok:
+    if not answer.ok or not answers["ports.containers"].ok:
         raise CannotTell("the containers cannot be listed")
     return [json.loads(line) for line in answer.out.splitlines() if line.startswith("{")]
 

@@ -50,7 +50,7 @@ def _engine_proxy(settings: Settings, answers: Answers) -> Seen | None:
         return None
     known.docker(answers)
     daemon = [line[7:] for line in answers["network.proxy"].out.splitlines() if line.startswith("daemon ")]
-    return None if daemon and daemon[0].strip() else Seen("the settings name a proxy, and dockerd uses none")
+    return None if any(line.strip() for line in daemon) else Seen("the settings name a proxy, and dockerd uses none")
 
 
 def _address(settings: Settings) -> str:
