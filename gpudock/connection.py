@@ -6,11 +6,14 @@ Stock Fabric accepts any host key, connects once, and opens a bastion anew for e
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import socket
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from threading import Event, Lock, Thread, Timer
 from typing import Any
@@ -100,9 +103,11 @@ def _trust(connection: fabric.Connection) -> None:
     """Check the host key as ssh_config says."""
     options = connection.ssh_config
     files = [Path(name).expanduser() for name in options.get("userknownhostsfile", "~/.ssh/known_hosts").split()]
+    known, name = connection.client.get_host_keys(), _known_name(connection)
     for file in [Path("/etc/ssh/ssh_known_hosts"), *files]:
-        if file.is_file():
-            connection.client.load_system_host_keys(str(file))
+        for key in known_keys(file, name) if file.is_file() else ():
+            if key.get_name() not in (known.lookup(name) or {}):  # as for ssh the first of a kind counts
+                known.add(name, key.get_name(), key)
     checking = options.get("stricthostkeychecking", "accept-new").lower()
     if checking in ("no", "off"):
         connection.client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
@@ -110,6 +115,28 @@ def _trust(connection: fabric.Connection) -> None:
         connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
     else:
         connection.client.set_missing_host_key_policy(AcceptNew(files[0]))
+
+
+def known_keys(file: Path, name: str) -> Iterator[paramiko.PKey]:
+    """The keys that a known_hosts file has for a host, `gpu01` or `[gpu01]:2222`; what is no key is left out.
+
+    paramiko's own reading compares each line with all lines before it, for each host anew.
+    """
+    for line in _lines(file, file.stat().st_mtime_ns):
+        if any(_is_named(name, given) for given in line.split(maxsplit=1)[0].split(",")):
+            with contextlib.suppress(paramiko.SSHException, paramiko.hostkeys.InvalidHostKey, ValueError):
+                if entry := paramiko.hostkeys.HostKeyEntry.from_line(line):
+                    yield entry.key
+
+
+@cache
+def _lines(file: Path, changed: int) -> tuple[str, ...]:
+    return tuple(line for line in file.read_text(errors="replace").splitlines() if line.strip())
+
+
+def _is_named(name: str, given: str) -> bool:
+    """Whether a name of known_hosts is this one; Debian's ssh writes them hashed."""
+    return given == name or (given.startswith("|1|") and paramiko.HostKeys.hash_host(name, given) == given)
 
 
 def _may_pass(error: Exception) -> bool:

@@ -21,6 +21,7 @@ SERVICE = "cuda_container_chatbot"  # the service's key in compose/compose.yml
 SCRIPTS = "gpudock.scripts"  # the label that holds the hash of the operator's own scripts
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the slow one costs 20 ms of our processor time for each host
 CONFIGURATION = "gpudock.configuration"  # the label that holds the hash of the compose file it was started with
+_dumped: dict[str, str] = {}
 
 
 def folder(settings: Settings) -> str:
@@ -136,7 +137,11 @@ def _mapping(values: Any) -> dict[str, str]:
 
 
 def _dump(document: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(_escaped(document), sort_keys=False, allow_unicode=True)
+    """Write it as YAML, once where hosts have the same: that is a tenth of what a host costs the operator's machine."""
+    key = repr(document)
+    if key not in _dumped:
+        _dumped[key] = yaml.safe_dump(_escaped(document), sort_keys=False, allow_unicode=True)
+    return _dumped[key]
 
 
 def _escaped(value: Any) -> Any:
