@@ -34,19 +34,23 @@ ENV container=docker
 STOPSIGNAL SIGRTMIN+3
 CMD ["/lib/systemd/systemd"]
 """
-WITH_PACKAGES = "FROM {base}\nRUN apt-get update && apt-get install -y --no-install-recommends {packages}\n"
-# GPUDOCK_TEST_ENGINE=sid tries the newest that Debian has of Docker, Compose and BuildKit; a mirror's copy may be old.
-ENGINE_OF = os.environ.get("GPUDOCK_TEST_ENGINE", "trixie")
-FROM_SID = """FROM {base}
+# GPUDOCK_TEST_TOOLS=sid tries the newest that Debian has of Docker, BuildKit, Compose, dnf and zypper; a mirror's copy of
+# it may be some weeks old.
+TOOLS = os.environ.get("GPUDOCK_TEST_TOOLS", "trixie")
+WITH_PACKAGES = {
+    "trixie": "FROM {base}\nRUN apt-get update && apt-get install -y --no-install-recommends {packages}\n",
+    "sid": """FROM {base}
 RUN sed -n 's/ trixie main/ sid main/p' /etc/apt/sources.list >/etc/apt/sources.list.d/sid.list \\
  && apt-get -o Acquire::Check-Valid-Until=false update \\
  && apt-get install -y --no-install-recommends -t sid {packages} python3 \\
  && rm /etc/apt/sources.list.d/sid.list && apt-get update
-"""
+""",
+}[TOOLS]
 # A host of rpm's world as far as Debian has it: real dnf, zypper and rpm, with a database of their own, and no apt.
-RPM = "dnf dnf-plugins-core zypper rpm createrepo-c python3-systemd"
+RPM = f"{'dnf5' if TOOLS == 'sid' else 'dnf dnf-plugins-core'} zypper rpm createrepo-c python3-systemd"
 WITHOUT_APT = """RUN mkdir -p /etc/pki/rpm-gpg /etc/yum.repos.d /usr/lib/away \\
- && mv /usr/bin/apt* /usr/bin/dpkg* /usr/lib/away && sed -i 's/^enabled.*/enabled = 0/' /etc/dnf/plugins/local.conf
+ && mv /usr/bin/apt* /usr/bin/dpkg* /usr/lib/away && command -v dnf || ln -s dnf5 /usr/bin/dnf \\
+ && ! [ -e /etc/dnf/plugins/local.conf ] || sed -i 's/^enabled.*/enabled = 0/' /etc/dnf/plugins/local.conf
 """
 
 # What systemd and a nested engine need; plain --privileged fails where the machine itself lacks a capability.
@@ -138,7 +142,7 @@ class TestHost:
 
 def image(kind: str) -> str:
     """Make the image of a kind of host, once a machine: `trixie`, `trixie-docker`, `trixie-rpm`, `bookworm`, `fresh`."""
-    recipe = f"{kind}{ENGINE_OF}{BARE}{ENGINE}{FROM_SID}{SYSTEMD}{WITH_PACKAGES}"
+    recipe = f"{kind}{BARE}{ENGINE}{SYSTEMD}{WITH_PACKAGES}"
     recipe += RPM + WITHOUT_APT if kind.endswith("-rpm") else ""
     tag = f"{PREFIX}/{kind}:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     # Test runs side by side must not make the same image twice.
@@ -154,8 +158,7 @@ def _make(kind: str, tag: str) -> None:
         _bootstrap("bookworm", "python3,ca-certificates", tag)
     elif kind.endswith("-docker"):
         base = image(kind.removesuffix("-docker"))
-        recipe = FROM_SID if ENGINE_OF == "sid" else WITH_PACKAGES
-        docker("build", "-t", tag, "-", data=recipe.format(base=base, packages=ENGINE))
+        docker("build", "-t", tag, "-", data=WITH_PACKAGES.format(base=base, packages=ENGINE))
     elif kind.endswith("-rpm"):
         base = image(kind.replace("-rpm", "-docker"))
         docker("build", "-t", tag, "-", data=WITH_PACKAGES.format(base=base, packages=RPM) + WITHOUT_APT)

@@ -28,10 +28,10 @@ THEIRS = {
     "zypper": ("zypper -n install nvidia-container-toolkit=1.18.0", "zypper addlock", "zypper removelock"),
 }
 
-# All that rpm, dnf, zypper and Docker know, byte for byte; dnf puts the time above a lock.
+# All that rpm, dnf, zypper and Docker know, byte for byte; dnf puts the time above a lock (5: into its comment).
 STATE = """rpm -qa | sort; docker info -f '{{json .Runtimes}}' | grep -c '"nvidia":{'; stat -c '%a %U' /etc/docker/daemon.json
 for file in $(find /etc/yum.repos.d /etc/zypp /etc/dnf /etc/pki /etc/docker -type f ! -name '*.rpmsave' | sort); do
-  grep -qs '[^[:space:]#]' "$file" && echo "$file $(grep -v '^# Added lock on' "$file" | sha256sum)"; done"""
+  grep -qs '[^[:space:]#]' "$file" && echo "$file $(grep -Ev '^(# Added lock|comment = "Added by)' "$file" | sha256sum)"; done"""
 # The library's script calls it; above the script's shell is dnf, or the rpm that zypper runs.
 CUT = "#!/bin/sh\nmv /usr/sbin/ldconfig.away /usr/sbin/ldconfig\nkill -9 $(pgrep -f '^zypper|bin/dnf') $(ps -o ppid= -p $PPID)\n"
 INSTALLED = "rpm -qa --qf '%{VERSION}-%{RELEASE} %{NAME}\\n' '*nvidia*' | sort"
