@@ -43,13 +43,13 @@ FILES = """%files -n {base}
 %posttrans -n {base}
 [ ! -d /run/systemd/system ] || systemctl daemon-reload
 """
-# rpm's database here knows nothing of the system's own programs, which scripts of packages need.
+# rpm's database here knows nothing of the system's own programs, which scripts of packages and zypper itself need.
 SYSTEM = """Name: system
 Version: 1
 Release: 1
 Summary: stand-in for tests
 License: Apache-2.0
-Provides: /bin/sh
+Provides: /bin/sh glibc
 %description
 stand-in
 %files
