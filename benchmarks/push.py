@@ -28,6 +28,7 @@ from gpudock.config import load  # noqa: E402
 from gpudock.steps.build import INPUTS  # noqa: E402
 from gpudock.steps.inputs import fingerprint  # noqa: E402
 from tests import testbed  # noqa: E402
+from tests.engine import client  # noqa: E402
 from tests.golden.test_plans import DEBIAN  # noqa: E402
 
 NAME = "gpudock-benchmark"
@@ -99,7 +100,7 @@ def save_and_load(config: Path, names: Sequence[str], overrides: Sequence[str]) 
     """What one does by hand, host by host."""
     ssh = f"ssh -q -F {shlex.quote(str(config))} -o StrictHostKeyChecking=accept-new"
     for name in names:
-        command = f"{testbed.client()} save {NAME} | {ssh} {name} docker load"
+        command = f"{client()} save {NAME} | {ssh} {name} docker load"
         subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True, stdout=subprocess.DEVNULL)
 
 

@@ -6,4 +6,5 @@ import shutil
 import tempfile
 
 os.environ["GPUDOCK_STATE"] = tempfile.mkdtemp(prefix="gpudock-state-")
+# Under pytest tests/conftest.py takes it away: xdist's workers end without their exit functions.
 atexit.register(shutil.rmtree, os.environ["GPUDOCK_STATE"], ignore_errors=True)

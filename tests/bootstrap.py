@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpudock.config import ROOT
+from tests.waiting import ended
 
 COMMANDS = (
     "basename cat chmod cksum cmp cp cut dirname env grep head id mkdir readlink rm rmdir sed sh sleep tail touch"
@@ -107,8 +108,7 @@ class Ran:
 
 def finish(process: subprocess.Popen[str]) -> Ran:
     """Wait for a run."""
-    out, err = process.communicate(timeout=60)
-    return Ran(process.returncode, out, err)
+    return Ran(*ended(process))
 
 
 def make(place: Path) -> Project:

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions as expected
 from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.waiting import PATIENCE
 
 
 @contextmanager
@@ -44,10 +47,18 @@ def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
 def sign_in(driver: webdriver.Chrome, address: str, password: str) -> None:
     """Open JupyterLab's address and sign in with the password."""
     driver.get(address)
-    WebDriverWait(driver, 30).until(expected.presence_of_element_located((By.ID, "password_input"))).send_keys(password)
+    WebDriverWait(driver, PATIENCE).until(expected.presence_of_element_located((By.ID, "password_input"))).send_keys(
+        password
+    )
     driver.find_element(By.ID, "login_submit").click()
 
 
 def wait_for_lab(driver: webdriver.Chrome) -> None:
     """Wait until the lab itself is there: its launcher."""
-    WebDriverWait(driver, 90).until(expected.presence_of_element_located((By.CSS_SELECTOR, ".jp-Launcher-body")))
+    WebDriverWait(driver, PATIENCE).until(expected.presence_of_element_located((By.CSS_SELECTOR, ".jp-Launcher-body")))
+
+
+def wait_for_text(driver: webdriver.Chrome, text: str) -> None:
+    """Wait until the page shows a text."""
+    shown = expected.text_to_be_present_in_element((By.TAG_NAME, "body"), text)
+    WebDriverWait(driver, PATIENCE, ignored_exceptions=[NoSuchElementException]).until(shown)

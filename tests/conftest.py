@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +16,7 @@ import pytest
 from gpudock.config import ROOT, load
 from gpudock.settings import Settings
 from tests import fleet, testbed
+from tests.engine import reachable
 from tests.fleet import Fleet
 from tests.hosts import nvidia
 from tests.testbed import TestHost
@@ -54,6 +54,11 @@ class Fab:
         return _completed(self.start(targets, *words, environ=environ), timeout)
 
 
+def pytest_unconfigure() -> None:
+    """Leave nothing of this process's state behind."""
+    shutil.rmtree(os.environ["GPUDOCK_STATE"], ignore_errors=True)
+
+
 @pytest.fixture
 def settle() -> Settle:
     """Return a function that makes settings of the defaults and `section.key=value` overrides alone."""
@@ -73,7 +78,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def engine() -> None:
     """Need a Docker engine: skip with the reason without one, and fail in CI, where nothing is skipped."""
-    if reason := testbed.reachable():
+    if reason := reachable():
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     testbed.remove_stale()
 
@@ -88,8 +93,7 @@ def hosts(engine: None, key: Path) -> Iterator[Hosts]:
         return started[-1]
 
     yield start
-    for host in started:
-        host.remove()
+    testbed.remove(started)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +116,7 @@ def repository(engine: None, key: Path, tmp_path_factory: pytest.TempPathFactory
     """Serve the stand-in for NVIDIA's package repository."""
     served = nvidia.serve(tmp_path_factory.mktemp("nvidia"), key)
     yield served
-    served.server.remove()
+    served.end()
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +174,6 @@ def _completed(running: subprocess.Popen[str], timeout: float) -> Completed:
 @cache
 def _clean_root() -> Path:
     """A root without a local.yml: the operator's own settings must not decide a test."""
-    place = Path(tempfile.mkdtemp(prefix="gpudock-test-root-"))
+    place = Path(os.environ["GPUDOCK_STATE"]) / "root"
     shutil.copytree(ROOT / "config", place / "config", ignore=shutil.ignore_patterns("local.yml"))
     return place

@@ -14,9 +14,12 @@ from subprocess import DEVNULL, PIPE, Popen
 
 from gpudock.config import ROOT
 from tests import testbed
+from tests.engine import PREFIX, docker
 from tests.testbed import TestHost
+from tests.waiting import ended, until
 
 PROJECT = ROOT / "tests" / "hosts" / "fleet"
+UNHURRIED = {"GPUDOCK_FLEET__CONNECT_TIMEOUT": "60"}  # many hosts on few processors take their time to answer
 SSHD = "mkdir -p /run/sshd; ssh-keygen -A >/dev/null; exec /usr/sbin/sshd -D -E /var/log/sshd.log"
 
 
@@ -32,15 +35,15 @@ class Fleet:
         names = [] if "-H" in words else ["-H", ",".join(self.hosts)]
         program = str(Path(sys.executable).with_name("fab"))
         argv = [program, "--search-root", str(PROJECT), "-S", str(self.config), *names, *words]
-        state = {"GPUDOCK_STATE": str(self.config.parent)}  # who failed last time, of these hosts alone
-        surroundings = {**os.environ, **state, **(environ or {})}
-        return Popen(argv, cwd=ROOT, env=surroundings, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, text=True)
+        return Popen(argv, cwd=ROOT, env=self.environ(environ), stdin=DEVNULL, stdout=PIPE, stderr=PIPE, text=True)
+
+    def environ(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment of our program; who failed last time is of these hosts alone."""
+        return {**os.environ, **UNHURRIED, "GPUDOCK_STATE": str(self.config.parent), **(more or {})}
 
     def run(self, *words: str, environ: Mapping[str, str] | None = None) -> tuple[int, str, str]:
         """Run it to the end: exit code, standard output, standard error."""
-        running = self.start(*words, environ=environ)
-        out, err = running.communicate(timeout=120)
-        return running.returncode, out, err
+        return ended(self.start(*words, environ=environ))
 
     def marks(self) -> dict[str, list[str]]:
         """The marks that each host has."""
@@ -60,29 +63,27 @@ class Fleet:
 def light(number: int, key: Path, folder: Path) -> Iterator[Fleet]:
     """Start machines that are nothing but an sshd, each with a network and a disk of its own."""
     image = testbed.image("trixie")
+    names = [f"{PREFIX}-light{index}-{os.getpid()}-{time.monotonic_ns()}" for index in range(1, number + 1)]
 
-    def start(index: int) -> TestHost:
-        name = f"{testbed.PREFIX}-light-{os.getpid()}-{time.monotonic_ns()}"
+    def start(index: int, name: str) -> TestHost:
         keys = f"{key.with_suffix('.pub')}:/etc/keys:ro"
         able = ["--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE"]
         options = [*able, "--init", "-p", "127.0.0.1::22", "-v", keys, "--tmpfs", "/small:size=1m"]
         command = f"echo AuthorizedKeysFile /etc/keys >/etc/ssh/sshd_config.d/keys.conf; chmod go-w /etc; {SSHD}"
-        testbed.docker(
-            "run", "-d", "--name", name, "--hostname", f"gpu{index:02}", *options, image, "sh", "-c", command
-        )
+        docker("run", "-d", "--name", name, "--hostname", f"gpu{index:02}", *options, image, "sh", "-c", command)
         return testbed.at(name, key)
 
-    with ThreadPoolExecutor(4) as pool:
-        hosts = list(pool.map(start, range(1, number + 1)))
     try:
+        with ThreadPoolExecutor(4) as pool:
+            hosts = list(pool.map(start, range(1, number + 1), names))
         named = {f"gpu{index:02}": host for index, host in enumerate(hosts, 1)}
         for host in hosts:
-            testbed.until(lambda host=host: ":22 " in host.sh("ss -Hltn", check=False))
+            host.until_listening(22)
         fleet = Fleet(named, folder / "config")
         fleet.connect_as("root")
         yield fleet
     finally:
-        testbed.docker("rm", "-f", "-v", *[host.name for host in hosts], check=False)
+        docker("rm", "-f", "-v", *names, check=False)
 
 
 def hold(*hosts: TestHost) -> None:
@@ -98,5 +99,6 @@ def let_go(*hosts: TestHost) -> None:
 
 
 def until_begun(host: TestHost, who: str = "") -> None:
-    """Wait until a mark is in the making on a host, by `who` if that is given."""
-    testbed.until(lambda: all(word in host.sh("cat /run/gpudock/holder", check=False) for word in ("make the", who)))
+    """Wait until a mark is in the making on a held host, by `who` if that is given: it is told, and it runs."""
+    until(lambda: all(word in host.sh("cat /run/gpudock/holder", check=False) for word in ("make the", who)))
+    until(lambda: host.sh("pgrep -f '[/]etc/held'; :"))

@@ -8,7 +8,7 @@ import pytest
 
 from gpudock import mirrors
 from gpudock.mirrors import Choice
-from tests.testbed import TestHost, until
+from tests.testbed import TestHost
 
 LOG = "/srv/index.log"
 # Sends those who know it on to the real one, and writes down what was asked.
@@ -28,7 +28,7 @@ def serve(host: TestHost, login: str) -> str:
         pytest.skip("this Python has no pip to tell the index's own address")
     host.write("/srv/index.pl", PROGRAM)
     host.sh(f"setsid perl /srv/index.pl {real} {base64.b64encode(login.encode()).decode()} >/dev/null 2>&1 &")
-    until(lambda: ":9001" in host.sh("ss -Hltn"))
+    host.until_listening(9001)
     bridge = host.sh("ip -4 -o addr show docker0 | grep -o 'inet [0-9.]*' | cut -d' ' -f2").strip()
     return f"http://{login}@{bridge}:9001/simple"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from tests.testbed import TestHost, until
+from tests.testbed import TestHost
 
 # What it makes is a Python of its own prefix, as conda's are, and no virtual environment.
 INSTALLER = r"""#!/bin/bash
@@ -36,7 +36,7 @@ def serve(host: TestHost) -> str:
     for machine in ("x86_64", "aarch64"):
         host.write(f"/srv/miniforge/Miniforge3-1.2.3-4-Linux-{machine}.sh", INSTALLER)
     host.sh("cd /srv/miniforge && setsid python3 -m http.server 8900 >/dev/null 2>&1 </dev/null &")
-    until(lambda: ":8900" in host.sh("ss -Hltn"))
+    host.until_listening(8900)
     address = host.sh("ip -4 -o address show docker0 | grep -oE '([0-9]+[.]){3}[0-9]+' | head -n 1").strip()
     return f"http://{address}:8900"
 

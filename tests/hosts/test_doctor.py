@@ -35,7 +35,7 @@ def host(hosts: Hosts) -> TestHost:
 
 def doctor(fab: Fab, host: TestHost, *words: str) -> tuple[Completed, Found]:
     """Run doctor and return what it found, by rule."""
-    done = fab({"gpu01": (host, "ops")}, "doctor", "--json", *words, timeout=60)
+    done = fab({"gpu01": (host, "ops")}, "doctor", "--json", *words)
     rows = [json.loads(line) for line in done.out.splitlines()]
     facts = next(row["facts"] for row in reversed(rows) if "findings" in row.get("facts", {}))
     return done, {finding["id"]: finding for finding in facts["findings"]}
@@ -80,7 +80,7 @@ def test_a_fault_is_found_and_its_absence_is_silent(looks: Callable[[str], Looks
 def test_a_missing_engine_is_found(host: TestHost, fab: Fab) -> None:
     """No dockerd at all is told apart from one that does not answer; what depends on it is `cannot tell`, not fine."""
     host.sh("systemctl stop docker.socket docker; mv /usr/sbin/dockerd /usr/sbin/away")
-    done = fab({"gpu01": (host, "ops")}, "doctor", timeout=60)
+    done = fab({"gpu01": (host, "ops")}, "doctor")
     host.sh("mv /usr/sbin/away /usr/sbin/dockerd; systemctl reset-failed docker; systemctl start docker")
     assert (done.code, "error  docker-missing" in done.out) == (4, True)
     assert "fab -H gpu01 engine.install" in done.out

@@ -15,9 +15,11 @@ from gpudock.config import OWN, ROOT
 from gpudock.steps.build import KEEP
 from tests import testbed
 from tests.conftest import Completed, Hosts, program
+from tests.engine import client
 from tests.hosts import miniforge
 from tests.hosts.groups import entry, lock
-from tests.testbed import TestHost, until
+from tests.testbed import TestHost
+from tests.waiting import until
 
 IMAGE = "cuda_container_chatbot"
 PACKAGES = ("pip", "six", "idna", "tqdm")
@@ -37,8 +39,8 @@ def host(hosts: Hosts) -> TestHost:
     made = hosts("trixie-docker")
     made.sh("systemctl stop docker.socket docker && mount -t tmpfs -o size=2500m tmpfs /var/lib/docker")
     made.sh("systemctl start docker")
-    with subprocess.Popen([testbed.client(), "save", testbed.image("fresh")], stdout=subprocess.PIPE) as saved:
-        subprocess.run([testbed.client(), "exec", "-i", made.name, "docker", "load"], stdin=saved.stdout, check=True)
+    with subprocess.Popen([client(), "save", testbed.image("fresh")], stdout=subprocess.PIPE) as saved:
+        subprocess.run([client(), "exec", "-i", made.name, "docker", "load"], stdin=saved.stdout, check=True)
     made.sh("docker tag $(docker image ls -q | head -n 1) gpudock/base:bookworm")
     return made
 

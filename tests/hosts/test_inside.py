@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import paramiko
@@ -12,10 +11,8 @@ import pytest
 from tests.conftest import Fab, Hosts
 from tests.hosts import guarded_index
 from tests.hosts.operator import SCRIPTS, colleagues, login, run, wanted
-from tests.testbed import TestHost, until
-
-# paramiko leaves sockets to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+from tests.testbed import TestHost
+from tests.waiting import until
 
 CONTAINER = "cuda_container_chatbot"
 PASSWORD = "Zebra-7431-Quagga"
@@ -207,7 +204,7 @@ def test_a_failing_script_is_told_and_ssh_runs_all_the_same(host: TestHost, fold
     assert "the disk of the lab is away" in done.err
     with login(host, "alice", key=folder / "alice") as alice:
         assert run(alice, "id -un") == "alice\n"
-    assert "healthy" in host.sh(f"docker ps --filter name={CONTAINER} --filter health=healthy")
+    until(lambda: "healthy" in host.sh(f"docker ps --filter name={CONTAINER} --filter health=healthy"))
     (folder / "fails.sh").write_text("true\n")
     assert fab(target, "setup", *wanted(folder, start="fails.sh")).code == 0
 
@@ -220,10 +217,9 @@ def test_a_user_comes_and_goes_without_a_restart(host: TestHost, folder: Path, f
         run(bob, "touch work")
         done = fab({"gpu01": (host, "ops")}, "ssh.start", *words)
         assert done.code == 0, done.err
-        time.sleep(0.5)
         transport = bob.get_transport()
         assert transport is not None
-        assert not transport.is_active()
+        until(lambda: not transport.is_active())
     with pytest.raises(paramiko.AuthenticationException):
         login(host, "bob", key=folder / "bob")
     assert host.sh(f"docker exec {CONTAINER} ls /home/bob") == "work\n"

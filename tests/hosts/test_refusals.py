@@ -22,7 +22,7 @@ def host(hosts: Hosts) -> TestHost:
 
 def fab_with(config: Path, *words: str) -> Completed:
     """Run fab with a given ssh_config."""
-    return program([str(ROOT / "fab"), "-S", str(config), *words], timeout=120)
+    return program([str(ROOT / "fab"), "-S", str(config), *words])
 
 
 def test_a_wrong_setting_touches_nothing(host: TestHost, fab: Fab) -> None:

@@ -17,9 +17,7 @@ from tests import testbed
 from tests.conftest import Fab, Hosts
 from tests.hosts.nvidia import plug_in_gpu
 from tests.testbed import TestHost
-
-# paramiko leaves sockets to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +95,13 @@ def test_top_refreshes_until_ctrl_c(host: TestHost, tmp_path: Path) -> None:
         assert shows(terminal, "later")
         os.killpg(running.pid, 2)
         assert shows(terminal, "\x1b[?1049l")
-        assert running.wait(20) == 0
+        assert running.wait(PATIENCE) == 0
     finally:
         running.kill()
         os.close(terminal)
 
 
-def shows(terminal: int, text: str, seconds: float = 40) -> bool:
+def shows(terminal: int, text: str, seconds: float = PATIENCE) -> bool:
     """Whether a terminal comes to show a text."""
     seen, end = "", time.monotonic() + seconds
     while text not in seen and time.monotonic() < end:

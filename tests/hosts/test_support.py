@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 from tests.conftest import Fab, Hosts
+from tests.waiting import until
 
 NAME = "cuda_container_chatbot"
 FOLDER = f"/var/lib/gpudock/{NAME}"
@@ -46,7 +47,8 @@ tar -C /tmp/speaker -c . | docker import - speaker"""
 def test_the_bundle_tells_much_and_betrays_nothing(hosts: Hosts, fab: Fab, tmp_path: Path) -> None:
     """Facts, versions, logs, findings and settings are in it; no password, token or hash is, wherever it came from."""
     host = hosts("trixie-docker")
-    host.sh(f"{IMAGE}\n{MAKE}; sleep 1")
+    host.sh(f"{IMAGE}\n{MAKE}")
+    until(lambda: SECRETS["JupyterLab's password"] in host.sh(f"docker logs {NAME}"))
     path = tmp_path / "ticket.tar.gz"
     words = [
         "--set",

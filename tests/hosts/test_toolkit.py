@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import Fab, Hosts
 from tests.hosts.nvidia import Repository, plug_in_gpu
 from tests.testbed import TestHost
+from tests.waiting import until
 
 DAEMON = '{\n  "debug": true,\n  "features": {\n    "buildkit": true\n  }\n}\n'
 LIST = "/etc/apt/sources.list.d/nvidia-container-toolkit.list"
@@ -104,8 +105,9 @@ def test_a_mirror_that_is_down_says_so(gpu_host: TestHost, fab: Fab, repository:
 
 def test_an_apt_lock_is_waited_for_and_given_up(gpu_host: TestHost, fab: Fab, repository: Repository) -> None:
     """While another package manager holds the lock we wait, then fail with its name; freed, the same command works."""
-    hold = "import fcntl,time; f=open('/var/lib/dpkg/lock-frontend','w'); fcntl.lockf(f,fcntl.LOCK_EX); time.sleep(600)"
-    gpu_host.sh(f'setsid python3 -c "{hold}" >/dev/null 2>&1 &')
+    hold = "import fcntl,time; f=open('/var/lib/dpkg/lock-frontend','w'); fcntl.lockf(f,fcntl.LOCK_EX)"
+    gpu_host.sh(f"setsid python3 -c \"{hold}; open('/run/locked','w'); time.sleep(3600)\" >/dev/null 2>&1 &")
+    until(lambda: gpu_host.sh("ls /run/locked", check=False) == "/run/locked\n")
     words = ["toolkit.package", "--set", "toolkit.version=1.19.1", *repository.overrides]
     done = fab({"gpu01": (gpu_host, "ops")}, *words, "--set", "apt.lock_timeout=2")
     assert done.code == 1

@@ -11,8 +11,9 @@ import pytest
 
 from tests import testbed
 from tests.conftest import Completed
+from tests.engine import docker
 from tests.hosts.nvidia import Repository, plug_in_gpu
-from tests.testbed import TestHost, docker, until
+from tests.testbed import TestHost
 
 Fab = Callable[..., Completed]
 DAEMON = "/etc/docker/daemon.json"
@@ -28,7 +29,7 @@ def host(engine: None, key: Path) -> Iterator[TestHost]:
     docker("run", "-d", "--name", name, *testbed.CAPABLE, *options, testbed.image("trixie-docker"), *first)
     made = testbed.at(name, key)
     made.sh("mkdir -p /root/.ssh; cat >/root/.ssh/authorized_keys", data=key.with_suffix(".pub").read_text())
-    until(lambda: ":22 " in made.sh("ss -Hltn", check=False))
+    made.until_listening(22)
     plug_in_gpu(made)
     yield made
     made.remove()

@@ -12,7 +12,8 @@ import pytest
 
 from tests.conftest import Fab, Hosts
 from tests.hosts.nvidia import Repository, plug_in_gpu
-from tests.testbed import TestHost, until
+from tests.testbed import TestHost
+from tests.waiting import ended, until
 
 DAEMON = "/etc/docker/daemon.json"
 THEIRS = '{"debug": true}'
@@ -45,7 +46,7 @@ def kill(running: subprocess.Popen[str], host: TestHost) -> None:
     """Cut the power: neither end gets to clean up."""
     os.killpg(running.pid, signal.SIGKILL)
     host.sh(KILL)
-    running.communicate(timeout=30)
+    ended(running)
 
 
 def starts(host: TestHost) -> bool:
@@ -93,6 +94,6 @@ def cut_after_a_new_action(running: subprocess.Popen[str], host: TestHost, seen:
             seen.add(why)
             kill(running, host)
             return line
-    err = running.communicate(timeout=60)[1]
-    assert running.returncode == 0, err
+    code, _, err = ended(running)
+    assert code == 0, err
     return ""

@@ -11,7 +11,8 @@ from gpudock.steps.toolkit import PACKAGES
 from gpudock.steps.toolkit.change import REPLACE
 from tests.conftest import Completed, Fab, Hosts
 from tests.hosts.nvidia import Repository, plug_in_gpu
-from tests.testbed import TestHost, until
+from tests.testbed import TestHost
+from tests.waiting import until
 
 DAEMON = "/etc/docker/daemon.json"
 THEIRS = '{"debug": true,\t"log-opts": {"max-size": "10m"}}'  # an unusual form, and no newline at its end

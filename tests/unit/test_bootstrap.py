@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gpudock.config import ROOT
 from tests.bootstrap import UV, Project, finish
+from tests.waiting import until
 
 
 def test_first_use_makes_the_environment_and_later_uses_are_silent(project: Project) -> None:
@@ -90,18 +89,10 @@ def slow_uv(project: Project, seconds: str) -> Path:
     return begun
 
 
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_first_use_is_never_taken_as_complete(project: Project, blow: signal.Signals) -> None:
     """Ctrl-C or kill -9 of the whole first use, when half of it is there: the next use starts again and works."""
-    begun = slow_uv(project, "30")
+    begun = slow_uv(project, "600")
     process = project.start()
     until(begun.exists)
     os.killpg(process.pid, blow)
@@ -115,14 +106,15 @@ def test_an_interrupted_first_use_is_never_taken_as_complete(project: Project, b
 
 def test_an_installer_that_outlives_a_killed_script_is_waited_for(project: Project) -> None:
     """Only the script is killed: what it started still writes, so the next use waits for that to end."""
-    begun = slow_uv(project, "1.5")
+    begun, done, early = (project.bin.parent / name for name in ("begun", "done", "early"))
+    project.stub("uv", f'[ "$1" = venv ] || {{ touch "{begun}"; sleep 1.5; touch "{done}"; }}\nexec "{UV}" "$@"')
     process = project.start()
     until(begun.exists)
-    killed = time.monotonic()
     process.kill()
-    slow_uv(project, "0")
+    project.stub("uv", f'[ -e "{done}" ] || touch "{early}"\nexec "{UV}" "$@"')
     assert project.run().called.version == "1.0"
-    assert time.monotonic() - killed > 1.2
+    assert done.exists()
+    assert not early.exists()
     finish(process)
 
 

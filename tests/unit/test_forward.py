@@ -12,6 +12,7 @@ import invoke
 import pytest
 
 from gpudock import forward
+from tests.waiting import PATIENCE
 
 HERE = invoke.Context()
 
@@ -57,7 +58,7 @@ def test_where_nothing_listens_the_stream_ends() -> None:
 
     with forward.listening(HERE, nowhere) as port:
         for _ in range(2):
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as near:
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as near:
                 assert near.recv(1) == b""
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from gpudock.config import ROOT
 from tests.conftest import program
-from tests.testbed import until, until_said
+from tests.waiting import ended, until, until_said
 
 # Two actions of a step, each leaving a file; run the way `inv` runs tasks, on this machine.
 SCRIPT = """
@@ -67,14 +67,13 @@ def test_ctrl_c_lets_the_running_action_end_and_a_rerun_does_the_rest(tmp_path: 
     running.send_signal(signal.SIGINT)
     said = until_said(running, "Ctrl-C again stops at once")
     let_go(tmp_path)
-    out, err = running.communicate(timeout=20)
-    assert (running.returncode, made(tmp_path)) == (1, ["one"])
+    code, out, err = ended(running)
+    assert (code, made(tmp_path)) == (1, ["one"])
     assert "make one … changed" in out
     assert "stopped before it would make two" in said + err
     assert "Traceback" not in said + err
-    again = start(tmp_path)
-    assert "make two … changed" in again.communicate(timeout=20)[0]
-    assert again.returncode == 0
+    code, out, _ = ended(start(tmp_path))
+    assert (code, "make two … changed" in out) == (0, True)
 
 
 def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
@@ -84,15 +83,15 @@ def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
     running.send_signal(signal.SIGINT)
     until_said(running, "Ctrl-C again stops at once")
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=20)
-    assert (running.returncode, made(tmp_path)) == (1, [])
+    code, _, err = ended(running)
+    assert (code, made(tmp_path)) == (1, [])
     assert ("Stopped." in err, "Traceback" in err) == (True, False)
     let_go(tmp_path)
 
 
 def test_a_dry_run_does_nothing(tmp_path: Path) -> None:
     """It says what would be done, and nothing is."""
-    out, _ = start(tmp_path, "--dry-run").communicate(timeout=20)
+    _, out, _ = ended(start(tmp_path, "--dry-run"))
     assert "would make one" in out
     assert made(tmp_path) == []
 

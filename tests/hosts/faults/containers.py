@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.hosts.faults.fault import Batch, Fault, program, without
+from tests.hosts.faults.fault import RUNTIMES, Batch, Fault, once, program, without
 
 NAME = "cuda_container_chatbot"
 RUNTIME = '{"runtimes": {"nvidia": {"path": "runc"}}}'
@@ -23,6 +23,7 @@ RUN = (
     f"docker run -d --name {NAME} --ulimit nofile=1024:1024 -p 8022:8022 -v /var/run/docker.sock:/var/run/docker.sock "
     "--health-cmd 'cat /missing' --health-interval 1s --health-retries 1 weak /bin/sleep 3600"
 )
+UNHEALTHY = once(f"docker inspect -f '{{{{.State.Health.Status}}}}' {NAME} | grep -q unhealthy")
 GPU_RUN = "docker run -d --name trainer --runtime nvidia -v /run/lock:/run weak /bin/sleep 3600"
 
 BATCH = Batch(
@@ -31,12 +32,14 @@ BATCH = Batch(
         Fault(
             "gpu-lost",
             f"mkdir -p /etc/docker; echo '{RUNTIME}' >/etc/docker/daemon.json; systemctl reload docker; "
-            f"until docker info -f '{{{{json .Runtimes}}}}' | grep -q nvidia; do sleep 0.2; done; {GPU_RUN}",
+            f"{once(RUNTIMES)}; {GPU_RUN}",
             "docker rm -f trainer",
             "in trainer nvidia-smi says `Failed to initialize NVML: Unknown Error`, and on the host it works",
         ),
         Fault("run-mounted", ":", "", "trainer mounts over /run"),
-        Fault("container-unhealthy", f"{RUN}; sleep 3", f"docker rm -f {NAME}", f"{NAME} is unhealthy: cat: /missing"),
+        Fault(
+            "container-unhealthy", f"{RUN}; {UNHEALTHY}", f"docker rm -f {NAME}", f"{NAME} is unhealthy: cat: /missing"
+        ),
         Fault("shm-small", ":", "", "/dev/shm has 64 MB"),
         Fault("files-few", ":", "", f"a process in {NAME} may open 1024 files"),
         Fault("published-openly", ":", "", f"{NAME}: 8022"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+RUNTIMES = "docker info -f '{{json .Runtimes}}' | grep -q nvidia"  # whether Docker has taken the runtime up
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -30,6 +32,21 @@ def program(name: str, *lines: str) -> str:
     """The shell text that puts a stand-in program first on the host's PATH."""
     text = "\n".join(["#!/bin/sh", *lines])
     return f"cat >/usr/local/bin/{name} <<'PROGRAM'\n{text}\nPROGRAM\nchmod 755 /usr/local/bin/{name}"
+
+
+def once(condition: str) -> str:
+    """The shell text that waits until a command succeeds."""
+    return f"until {condition}; do sleep 0.1; done"
+
+
+def ended(file: str) -> str:
+    """The shell text that ends the process whose number a file holds, and waits until it is gone."""
+    return f"kill $(cat {file}); while kill -0 $(cat {file}) 2>/dev/null; do sleep 0.1; done; rm {file}"
+
+
+def listening(port: int) -> str:
+    """The shell text that waits until something takes connections at a port."""
+    return once(f"ss -Hltn | grep -q ':{port} '")
 
 
 def without(name: str) -> str:

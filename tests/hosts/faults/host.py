@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tests.hosts.faults.fault import Batch, Fault, program, without
+from tests.hosts.faults.fault import Batch, Fault, ended, listening, program, without
 
 STATE = "/var/lib/gpudock"
 SWITCHED = f"{STATE}/cuda_container_chatbot/container/services"
 LISTEN = """python3 -c "import socket, time
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind(('127.0.0.1', 8888)); s.listen(); time.sleep(600)" >/dev/null 2>&1 &
-echo $! >/run/port-holder; sleep 0.5"""
+s.bind(('127.0.0.1', 8888)); s.listen(); time.sleep(3600)" >/dev/null 2>&1 &
+echo $! >/run/port-holder; """ + listening(8888)
 DROP_IN = "/etc/systemd/system/docker.service.d/test.conf"
 TCP = "ExecStart=/usr/sbin/dockerd --containerd=/run/containerd/containerd.sock -H fd:// -H tcp://0.0.0.0:2375"
 
@@ -19,8 +19,8 @@ BATCH = Batch(
         Fault(
             "engine-socket",
             f"mkdir -p $(dirname {DROP_IN}); printf '[Service]\\nExecStart=\\n{TCP}\\n' >{DROP_IN}; "
-            "systemctl daemon-reload; systemctl restart docker",
-            f"rm {DROP_IN}; systemctl daemon-reload; rm -f /etc/docker/daemon.json; systemctl restart docker",
+            "systemctl daemon-reload; systemctl reset-failed docker; systemctl restart docker",
+            f"rm {DROP_IN}; systemctl daemon-reload; rm -f /etc/docker/daemon.json; systemctl reset-failed docker; systemctl restart docker",
             "dockerd listens on *:2375, without TLS",
         ),
         Fault(
@@ -57,7 +57,7 @@ BATCH = Batch(
             "umount -l /var/lib/containerd",
             "/var/lib/containerd: 5.0 GiB free",
         ),
-        Fault("port-taken", LISTEN, "kill $(cat /run/port-holder)", "taken: 8888 by the process python3"),
+        Fault("port-taken", LISTEN, ended("/run/port-holder"), "taken: 8888 by the process python3"),
         Fault(
             "clock-off",
             program("date", 'case "$*" in +%s) echo $(($(/usr/bin/date +%s) + 3600));; *) exec /usr/bin/date "$@";; esac'),
@@ -73,12 +73,12 @@ BATCH = Batch(
         Fault(
             "mirror",
             ":",
-            "cd /run && mkdir -p debian/dists/trixie && touch debian/dists/trixie/InRelease && (python3 -m http.server 8081 --bind 127.0.0.1 >/dev/null 2>&1 & echo $! >/run/mirror.pid); sleep 1",
+            "cd /run && mkdir -p debian/dists/trixie && touch debian/dists/trixie/InRelease && (python3 -m http.server 8081 --bind 127.0.0.1 >/dev/null 2>&1 & echo $! >/run/mirror.pid); " + listening(8081),
             "mirrors.apt http://mirror.test:8081",
         ),
     ),
     settings=("--set", "mirrors.apt=http://mirror.test:8081"),
-    after="kill $(cat /run/mirror.pid)",
+    after=ended("/run/mirror.pid"),
 )  # fmt: skip
 
 STOPPED = Batch(
@@ -107,10 +107,11 @@ STOPPED = Batch(
             "proxy",
             ":",
             'python3 -c "import socket, time; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)'
-            "; s.bind(('127.0.0.1', 3128)); s.listen(); time.sleep(600)\" >/dev/null 2>&1 & echo $! >/run/proxy.pid; sleep 0.5",
+            "; s.bind(('127.0.0.1', 3128)); s.listen(); time.sleep(3600)\" >/dev/null 2>&1 & echo $! >/run/proxy.pid; "
+            + listening(3128),
             "nothing answers at 127.0.0.1:3128",
         ),
     ),
     settings=("--set", "network.https_proxy=http://127.0.0.1:3128"),
-    after="kill $(cat /run/proxy.pid)",
+    after=ended("/run/proxy.pid"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.hosts.faults.fault import Batch, Fault
+from tests.hosts.faults.fault import RUNTIMES, Batch, Fault, ended, once
 
 SOURCES = "/etc/apt/sources.list.d"
 REPOSITORY = "https://nvidia.github.io/libnvidia-container/stable/deb/$(ARCH) /"
@@ -15,8 +15,9 @@ PACKAGE = """package() { folder=$(mktemp -d); mkdir -p "$folder/DEBIAN"
     >"$folder/DEBIAN/control"; dpkg-deb -b "$folder" "$folder.deb" >/dev/null; dpkg "${3:---install}" "$folder.deb" >/dev/null; }
 """
 HOLD_LOCK = """python3 -c "import fcntl, time
-file = open('/var/lib/dpkg/lock-frontend', 'w'); fcntl.lockf(file, fcntl.LOCK_EX); time.sleep(600)" >/dev/null 2>&1 &
-echo $! >/run/lock-holder; sleep 0.5"""
+file = open('/var/lib/dpkg/lock-frontend', 'w'); fcntl.lockf(file, fcntl.LOCK_EX)
+open('/run/locked', 'w'); time.sleep(3600)" >/dev/null 2>&1 &
+echo $! >/run/lock-holder; """ + once("rm /run/locked 2>/dev/null")
 
 BATCH = Batch(
     "toolkit",
@@ -47,7 +48,8 @@ BATCH = Batch(
         ),
         Fault(
             "engine-older",
-            "sleep 1.5; printf '#!/bin/sh\\n' >/usr/bin/nvidia-container-runtime-hook; chmod 755 /usr/bin/nvidia-container-runtime-hook",
+            once('[ "$(date +%s)" -gt "$(stat -c %Y /var/run/docker.pid)" ]')
+            + "; printf '#!/bin/sh\\n' >/usr/bin/nvidia-container-runtime-hook; chmod 755 /usr/bin/nvidia-container-runtime-hook",
             "rm /usr/bin/nvidia-container-runtime-hook",
             "dockerd was started",
         ),
@@ -55,7 +57,7 @@ BATCH = Batch(
             "docker-runtime",
             ":",
             'mkdir -p /etc/docker; echo \'{"runtimes": {"nvidia": {"path": "runc"}}}\' >/etc/docker/daemon.json; '
-            "systemctl reload docker; until docker info -f '{{json .Runtimes}}' | grep -q nvidia; do sleep 0.2; done",
+            f"systemctl reload docker; {once(RUNTIMES)}",
             "Docker lists the runtimes",
         ),
         Fault(
@@ -67,9 +69,7 @@ BATCH = Batch(
         ),
         Fault("apt-key", ": >/usr/share/keyrings/one.gpg", "rm /usr/share/keyrings/one.gpg", "one.gpg holds no key"),
         Fault("packages-broken", "package half 1.0 --unpack", "dpkg -r half", "dpkg says: The following packages"),
-        Fault(
-            "apt-locked", HOLD_LOCK, "kill $(cat /run/lock-holder); sleep 0.5", "has held /var/lib/dpkg/lock-frontend"
-        ),
+        Fault("apt-locked", HOLD_LOCK, ended("/run/lock-holder"), "has held /var/lib/dpkg/lock-frontend"),
         Fault(
             "mig-empty",
             'sed -i.kept \'s/echo "Disabled"/echo "Enabled"/\' /usr/bin/nvidia-smi',

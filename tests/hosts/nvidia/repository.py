@@ -6,8 +6,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.engine import docker
 from tests.hosts.nvidia import certificate, packages
-from tests.testbed import CA_BUNDLE, TestHost, docker, start, until
+from tests.testbed import CA_BUNDLE, TestHost, start
+from tests.waiting import until
 
 HOST_NAME = "nvidia.github.io"
 PATH = "libnvidia-container"
@@ -50,6 +52,12 @@ class Repository:
         """The option for a host's start that makes NVIDIA's host name mean this repository; then call `trust`."""
         return ("--add-host", f"{HOST_NAME}:{self.ip}")
 
+    def end(self) -> None:
+        """Serve no more, and end the agents that gpg has started for its keys."""
+        self.server.remove()
+        for home in self.folder.glob("*gnupg"):
+            packages.run(["gpgconf", "--kill", "all"], {"GNUPGHOME": str(home)})
+
     def trust(self, host: TestHost) -> None:
         """Let the host's programs trust the repository's certificate, over reboots too.
 
@@ -61,7 +69,7 @@ class Repository:
 
 
 def serve(folder: Path, key: Path) -> Repository:
-    """Build the repository in a folder and serve it; `server.remove()` ends it."""
+    """Build the repository in a folder and serve it; `end` ends it."""
     fingerprint = packages.build(folder, folder / "served" / PATH)
     authority = certificate.issue(HOST_NAME, folder / "certificate.pem")
     server = start("fresh", key)

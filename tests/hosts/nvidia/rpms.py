@@ -6,10 +6,11 @@ import io
 import subprocess
 import tarfile
 
+from tests.engine import client, docker
 from tests.hosts.nvidia import packages
 from tests.hosts.nvidia.packages import BASE, CHANNELS, DEPENDS, LIBRARY, TOOLKIT
 from tests.hosts.nvidia.repository import PATH, Repository
-from tests.testbed import TestHost, client, docker
+from tests.testbed import TestHost
 
 # One source for the four packages of a version. As in the real ones the versions are exact, and systemd is reloaded
 # after the transaction (packaging/rpm/SPECS). What the stand-in programs run on is none of rpm's here.
