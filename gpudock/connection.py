@@ -122,7 +122,8 @@ def known_keys(file: Path, name: str) -> Iterator[paramiko.PKey]:
 
     paramiko's own reading compares each line with all lines before it, for each host anew.
     """
-    for line in _lines(file, file.stat().st_mtime_ns):
+    state = file.stat()
+    for line in _lines(file, state.st_mtime_ns, state.st_size):  # a file system's clock may stand still for 4 ms
         if any(_is_named(name, given) for given in line.split(maxsplit=1)[0].split(",")):
             with contextlib.suppress(paramiko.SSHException, paramiko.hostkeys.InvalidHostKey, ValueError):
                 if entry := paramiko.hostkeys.HostKeyEntry.from_line(line):
@@ -130,7 +131,7 @@ def known_keys(file: Path, name: str) -> Iterator[paramiko.PKey]:
 
 
 @cache
-def _lines(file: Path, changed: int) -> tuple[str, ...]:
+def _lines(file: Path, changed: int, size: int) -> tuple[str, ...]:
     return tuple(line for line in file.read_text(errors="replace").splitlines() if line.strip())
 
 
