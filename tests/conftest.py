@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from gpudock.config import ROOT, load
 from gpudock.settings import Settings
@@ -24,6 +25,12 @@ from tests.testbed import TestHost
 Settle = Callable[..., Settings]
 Hosts = Callable[..., TestHost]
 Targets = Mapping[str, tuple[TestHost, str]]
+
+# The same cases everywhere, as fast as the machine is: what Hypothesis does by itself where CI is set.
+settings.register_profile(
+    "anywhere", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("anywhere")
 
 
 @dataclass(frozen=True)
