@@ -22,7 +22,6 @@ from tests.testbed import TestHost
 from tests.waiting import until
 
 IMAGE = "cuda_container_chatbot"
-PACKAGES = ("pip", "six", "idna", "tqdm")
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +181,7 @@ def test_a_wrong_hash_ends_the_build(build: Callable[..., Completed], host: Test
 def test_no_network_ends_the_build(build: Callable[..., Completed], host: TestHost, clone: Path) -> None:
     """What needs the network says so, with the next move."""
     before = image(host)["Id"]
-    lock(clone, *PACKAGES)
+    lock(clone, "pip", "six", "idna", "tqdm")
     host.sh("iptables -I FORWARD -j REJECT")
     try:
         expect_failure(build(), host, before, "Could not build the image", "mirror")
