@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from selenium import webdriver
 from selenium.common.exceptions import NoSuchElementException
+from selenium.webdriver.chrome.options import Options  # selenium.webdriver's own names are imported while they are used
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions as expected
 from selenium.webdriver.support.ui import WebDriverWait
@@ -17,9 +19,9 @@ from tests.waiting import PATIENCE
 
 
 @contextmanager
-def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
+def chromium(profile: Path) -> Iterator[WebDriver]:
     """Open a browser with an empty profile; it asks no host but the one it is sent to."""
-    options = webdriver.ChromeOptions()
+    options = Options()
     options.binary_location = shutil.which("chromium") or "chromium"
     quiet = (
         "no-first-run",
@@ -37,14 +39,14 @@ def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
         *quiet,
     ):
         options.add_argument(f"--{name}")
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    driver = WebDriver(options, Service(shutil.which("chromedriver")))
     try:
         yield driver
     finally:
         driver.quit()
 
 
-def sign_in(driver: webdriver.Chrome, address: str, password: str) -> None:
+def sign_in(driver: WebDriver, address: str, password: str) -> None:
     """Open JupyterLab's address and sign in with the password."""
     driver.get(address)
     WebDriverWait(driver, PATIENCE).until(expected.presence_of_element_located((By.ID, "password_input"))).send_keys(
@@ -53,12 +55,12 @@ def sign_in(driver: webdriver.Chrome, address: str, password: str) -> None:
     driver.find_element(By.ID, "login_submit").click()
 
 
-def wait_for_lab(driver: webdriver.Chrome) -> None:
+def wait_for_lab(driver: WebDriver) -> None:
     """Wait until the lab itself is there: its launcher."""
     WebDriverWait(driver, PATIENCE).until(expected.presence_of_element_located((By.CSS_SELECTOR, ".jp-Launcher-body")))
 
 
-def wait_for_text(driver: webdriver.Chrome, text: str) -> None:
+def wait_for_text(driver: WebDriver, text: str) -> None:
     """Wait until the page shows a text."""
     shown = expected.text_to_be_present_in_element((By.TAG_NAME, "body"), text)
     WebDriverWait(driver, PATIENCE, ignored_exceptions=[NoSuchElementException]).until(shown)
