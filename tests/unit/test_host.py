@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import secrets
+import signal
 import sys
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def test_what_a_signal_ended_says_so(here: Host) -> None:
     done = here.do(["sh", "-c", "echo working; kill -KILL $$"])
     assert (done.code, done.output.splitlines()[0]) == (137, "working")
     assert done.output.endswith("\n(ended by SIGKILL)\n")
+    former = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # children of nohup ignore it
     assert here.do(["sh", "-c", "kill -HUP 0"]).code == 129
+    signal.signal(signal.SIGHUP, former)
 
 
 def test_a_tree_replaces_the_former_one(here: Host, tmp_path: Path) -> None:
