@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 VERTEX = re.compile(r"^#(\d+) (.*)$")
 STEP = re.compile(r"^\[(?:(\S+) )?(\d+)/(\d+)\] (.*)$")
-SCRIPT = re.compile(r"sh /build/([\w-]+)(?: \"?\$?([\w.-]+))?")
+SCRIPT = re.compile(r"sh /build/([\w-]+)(?: \"?\$?([\w.-]+)(?![\w.=-]))?")
 FETCHED = re.compile(r"\bDownloading \S+ \(([\d.]+) ?([KMG])iB\)")  # uv says so of each larger file
 SIZE = re.compile(r"^image of (\d+) bytes$")
 UNITS = {"K": 1 / 1024, "M": 1.0, "G": 1024.0}  # MiB

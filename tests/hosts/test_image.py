@@ -91,7 +91,7 @@ def test_a_changed_package_list_builds_one_layer_anew(
     done = build()
     assert done.code == 0, done.out + done.err
     after = image(host)["RootFS"]["Layers"]
-    packages = 4  # behind base, system, uv and environment
+    packages = 3  # behind base, system and environment
     assert after[:packages] == before[:packages]
     assert after[packages] != before[packages]
     said = host.sh(f"docker history --no-trunc --human=false --format '{{{{.Size}}}} {{{{.CreatedBy}}}}' {IMAGE}")
@@ -112,7 +112,7 @@ def test_a_changed_group_leaves_the_layers_of_those_before_it(
     lock(clone, "six", "idna", "tqdm", group="app")
     assert build("image.groups=[app,notebook]").code == 0
     after = image(host)["RootFS"]["Layers"]
-    app = 5  # behind base, system, uv, environment and notebook
+    app = 4  # behind base, system, environment and notebook
     assert after[:app] == before[:app]
     assert after[app] != before[app]
     assert host.sh(f"docker run --rm --entrypoint python {IMAGE} -c 'import pip, six, tqdm; print(1)'") == "1\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -34,56 +33,48 @@ def test_the_dockerfile_builds_on_docker_20_10() -> None:
     assert "--network" not in DOCKERFILE
 
 
+def read_by(name: str) -> set[str]:
+    """The scripts of docker/build that a script reads: itself, what it sources and what it runs, and what these do."""
+    text = (ROOT / "docker/build" / name).read_text()
+    return {name}.union(*map(read_by, re.findall(r"^ *(?:\.|\{ sh) /build/([\w-]+)", text, re.MULTILINE)))
+
+
 def test_each_step_of_the_build_mounts_what_it_reads_and_no_more() -> None:
     """A script finds what it sources, and a changed list of packages builds none of the layers before its own anew."""
     runs = re.findall(r"^RUN ((?:.*\\\n)*.*)", DOCKERFILE, re.MULTILINE)
     names = [re.findall(r"sh /build/([\w-]+)", run)[0] for run in runs]
     for name, run in zip(names, runs, strict=True):
-        sourced = re.findall(r"^ *\. /build/(\w+)", (ROOT / "docker/build" / name).read_text(), re.MULTILINE)
-        for read in [name, *sourced]:
+        for read in read_by(name):
             mounts = (f"source=build/{read},target=/build/{read}", "source=build,target=/build")
             assert any(mount in run for mount in mounts), (name, read)
-    before = runs[: names.index("fetch")]
-    assert {"system", "uv", "environment-uv", "environment-conda"} == set(names[: len(before)])
+    before = runs[: names.index("groups")]
+    assert set(names[: len(before)]) == {"system", "environment-uv", "environment-conda"}
     assert not [run for run in before if "source=requirements," in run or "source=build," in run]
+    assert read_by("groups") == {"groups", "fetch", "tree", "sources"}
 
 
 def test_secrets_are_mounted_before_there_is_much_to_read() -> None:
     """What makes a large layer mounts none: BuildKit of Docker 25 to 27.2 reads all files that are there otherwise."""
     runs = re.findall(r"^FROM (\S+) AS (\S+)\n(?:[^F\n].*\n|\n)*?RUN ((?:.*\\\n)*.*)", DOCKERFILE, re.MULTILINE)
     mounting = {stage: base for base, stage, run in runs if "type=secret" in run}
-    assert {f"fetch-{group}" for group in (*LAYERS, "your-pip")} <= mounting.keys()
+    assert mounting["fetch"] == mounting["fetch-your-pip"] == "environment"
     assert not mounting.keys() & {*LAYERS, "your-pip"}
-    assert {base for stage, base in mounting.items() if stage.startswith("fetch-")} == {"fetch"}
-    assert "FROM environment AS fetch\n" in DOCKERFILE
 
 
-def test_a_groups_layer_knows_nothing_of_the_groups_behind_it() -> None:
-    """The layers come in the order of LAYERS; each has the lists and arguments up to its own group, and no others."""
-    copied = re.findall(r"^FROM (\S+) AS lists-(\w+)\nCOPY requirements/(\S+) /$", DOCKERFILE, re.MULTILINE)
-    assert tuple(group for _, group, _ in copied) == LAYERS
-    assert [base for base, _, _ in copied] == ["scratch", *(f"lists-{group}" for group in LAYERS[:-1])]
-    torch, *others = (pattern for _, _, pattern in copied)
-    assert others == [f"{group}.*" for group in LAYERS[1:]]
-    assert all(fnmatch(f"{family.torch}.txt", torch) for family in load_families().values())
-    fetched = re.findall(
-        r"^FROM fetch AS fetch-(\w+)\n((?:ARG \w+\n)+)RUN [^$]*?,from=lists-(\w+),target=/requirements [^$]*"
-        r'sh /build/fetch "\$(\w+)" after(.*)',
+def test_a_groups_layer_knows_its_own_tree_and_nothing_else() -> None:
+    """The groups are fetched and come in the order of LAYERS; the layer of each is made of the name of its tree alone."""
+    fetched = re.search(r"sh /build/groups (.*)", DOCKERFILE)
+    assert fetched
+    assert fetched[1].split() == [f'{group}="${group.upper()}_LOCK"' for group in LAYERS]
+    installed = re.findall(
+        r"^FROM \S+ AS (\w+)\nRUN ([^$]*?),from=fetch,source=/fetched/(\w+),target=/fetched \\\n +sh /build/install (\w+)$",
         DOCKERFILE,
         re.MULTILINE,
     )
-    names = [f"{group.upper()}_LOCK" for group in LAYERS]
-    for index, (group, arguments, lists, own, bound) in enumerate(fetched):
-        assert group == lists == LAYERS[index]
-        assert arguments.replace("ARG ", "").split() == names[: index + 1]
-        assert own == names[index]
-        assert bound.split() == [f"${name}" for name in names[:index]]
-    installed = re.findall(
-        r"^FROM \S+ AS (\w+)\nRUN [^$]*?,from=fetch-(\w+),[^$]*sh /build/install (\w+)", DOCKERFILE, re.MULTILINE
-    )
-    assert installed == [(group, group, group) for group in LAYERS]
+    assert [(stage, tree, name) for stage, _, tree, name in installed] == [(group, group, group) for group in LAYERS]
+    assert not [mounts for _, mounts, _, _ in installed if "requirements" in mounts]
     additions = (ROOT / "docker/build/additions").read_text()
-    assert all(f"${{{name}:-}}" in additions for name in [*names, "OTHER_LOCKS"])
+    assert all(f"${{{name}:-}}" in additions for name in [*(f"{g.upper()}_LOCK" for g in LAYERS), "OTHER_LOCKS"])
 
 
 def test_what_has_nothing_to_do_is_no_step() -> None:

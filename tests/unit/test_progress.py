@@ -15,6 +15,7 @@ OUTPUT = """#5 [system 2/3] RUN --mount=type=bind,source=build/system,target=/bu
 #10 [image 2/2] RUN --mount=type=secret,id=ca     sh /build/packages "notebook" after
 #11 [image 2/2] RUN --mount=type=secret,id=ca     sh /build/packages "" after  notebook
 #9 exporting layers
+#12 [fetch 1/1] RUN --mount=type=secret,id=ca     sh /build/groups torch="" notebook="notebook"
 image of 1234567890 bytes"""
 
 
@@ -33,7 +34,8 @@ def test_each_line_tells_step_time_and_size() -> None:
     assert told[8].startswith("[image 2/2] packages notebook 0s")
     assert told[9].startswith("[image 2/2] packages 0s")
     assert told[10].startswith("build ")
-    assert told[11] == "image of 1.23 GB"
+    assert told[11].startswith("[fetch 1/1] groups 0s")
+    assert told[12] == "image of 1.23 GB"
     assert progress.tell("ERROR: failed to solve") == "ERROR: failed to solve"
 
 
