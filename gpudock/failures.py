@@ -30,7 +30,8 @@ KNOWN = (
     ),
     (
         r"Failed to fetch|Connection timed out|Could not connect|Connection refused.*\[IP|Network is unreachable"
-        r"|error sending request|Failed to connect|Unable to connect to|Connection reset by peer",
+        r"|error sending request|Failed to connect|Unable to connect to|Connection reset by peer"
+        r"|after connection broken by|Failed to establish a new connection",
         "A server did not answer: check the network and network.https_proxy, or choose a mirror (--set mirror=cn, "
         "or one layer: --set mirrors.apt=URL).",
     ),

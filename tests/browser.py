@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from selenium.common.exceptions import NoSuchElementException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.options import Options  # selenium.webdriver's own names are imported while they are used
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.chrome.webdriver import WebDriver
@@ -46,21 +46,24 @@ def chromium(profile: Path) -> Iterator[WebDriver]:
         driver.quit()
 
 
+def _wait(driver: WebDriver) -> WebDriverWait[WebDriver]:
+    """Chromium has errors of many kinds for a page that another one replaces just now: each is looked at again."""
+    return WebDriverWait(driver, PATIENCE, ignored_exceptions=[WebDriverException])
+
+
 def sign_in(driver: WebDriver, address: str, password: str) -> None:
     """Open JupyterLab's address and sign in with the password."""
     driver.get(address)
-    WebDriverWait(driver, PATIENCE).until(expected.presence_of_element_located((By.ID, "password_input"))).send_keys(
-        password
-    )
+    _wait(driver).until(expected.presence_of_element_located((By.ID, "password_input"))).send_keys(password)
     driver.find_element(By.ID, "login_submit").click()
 
 
 def wait_for_lab(driver: WebDriver) -> None:
     """Wait until the lab itself is there: its launcher."""
-    WebDriverWait(driver, PATIENCE).until(expected.presence_of_element_located((By.CSS_SELECTOR, ".jp-Launcher-body")))
+    _wait(driver).until(expected.presence_of_element_located((By.CSS_SELECTOR, ".jp-Launcher-body")))
 
 
 def wait_for_text(driver: WebDriver, text: str) -> None:
     """Wait until the page shows a text."""
     shown = expected.text_to_be_present_in_element((By.TAG_NAME, "body"), text)
-    WebDriverWait(driver, PATIENCE, ignored_exceptions=[NoSuchElementException]).until(shown)
+    _wait(driver).until(shown)

@@ -15,6 +15,7 @@ SAID = {
     'Error response from daemon: could not select device driver "nvidia" with capabilities: [[gpu]]': "gpu.mode=runtime",
     "error: Failed to fetch: `https://mirror.test/simple/six/`": "network.https_proxy",
     "Unpacking torch\n\n(ended by SIGKILL)": "dmesg",
+    "WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError': /simple/uv/": "mirrors.apt=URL",
     "curl: (60) SSL certificate problem: self-signed certificate in certificate chain": "network.ca_bundle",
 }
 
