@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-from pathlib import Path
 
 from gpudock.config import OWN
 from gpudock.errors import UsageError
@@ -39,6 +38,6 @@ def _make() -> None:
     PRIVATE.touch(mode=0o600)
     PRIVATE.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, plain))
     openssh = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    whole: Path = PUBLIC.with_suffix(".new")
+    whole = PUBLIC.with_suffix(".new")
     whole.write_bytes(key.public_key().public_bytes(*openssh) + b" gpudock\n")
     whole.replace(PUBLIC)

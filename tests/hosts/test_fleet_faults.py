@@ -66,28 +66,23 @@ def test_a_host_that_is_down(three: Fleet, ill: TestHost) -> None:
     converges(three)
 
 
-def test_an_sshd_killed_in_the_middle(three: Fleet, ill: TestHost) -> None:
-    """Code 3 for the host whose connection ends while an action runs."""
+@pytest.mark.parametrize(
+    ("killed", "code", "said"),
+    [
+        ("sshd-session", 3, ["gpu02: the connection is gone"]),
+        ("-f '[/]etc/held'", 1, ["(ended by SIGKILL)", "out of memory"]),
+    ],
+)
+def test_what_is_killed_in_the_middle(three: Fleet, ill: TestHost, killed: str, code: int, said: list[str]) -> None:
+    """An sshd: code 3, the connection is gone. A command: code 1, memory is the likely cause, and the host answers on."""
     fleet.hold(ill)
     running = three.start("mark.make")
     fleet.until_begun(ill)
-    ill.sh("pkill -9 sshd-session")
+    ill.sh(f"pkill -9 {killed}")
     done = ended(running)
     fleet.let_go(ill)
-    check(three, done, 3, "gpu02: the connection is gone")
-    converges(three, "--wait")
-
-
-def test_a_command_that_is_killed_is_no_lost_connection(three: Fleet, ill: TestHost) -> None:
-    """Code 1 and the kernel's memory as the likely cause; the host answers on, and the same command finishes."""
-    fleet.hold(ill)
-    running = three.start("mark.make")
-    fleet.until_begun(ill)
-    ill.sh("pkill -9 -f '[/]etc/held'")
-    done = ended(running)
-    fleet.let_go(ill)
-    check(three, done, 1, "(ended by SIGKILL)")
-    assert "out of memory" in done[2]
+    check(three, done, code, said[0])
+    assert all(words in done[2] for words in said)
     converges(three, "--wait")
 
 
