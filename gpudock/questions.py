@@ -25,17 +25,20 @@ TIME_LIMIT = 30  # seconds; a Docker daemon that hangs must not hang us
 TIMED_OUT = 124  # the exit code of an answer that came to this limit, as timeout(1) has it
 
 # One small file an answer, on a file system that a full disk does not touch; one `cat` brings them all. One watch ends
-# what is late: timeout(1) and a shell for each question would be a third of what all of them cost the host.
+# what is late: timeout(1) and a shell for each question would be a third of what all of them cost the host. The watch
+# and its clock end by KILL: a shell just forked still has its parent's traps, and bash would tidy up by them.
 FRAME = """folder=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT; cd "$folder" || exit 1; pids= codes=
+trap 'rm -rf "$folder"' EXIT; cd "$folder" && mkfifo clock || exit 1; pids= codes=
 below() {{ cat "/proc/$1/task/$1/children"; }}
 end() {{ children=$(below "$1"); kill "$1"; for child in $children; do end "$child"; done; }}
-(trap 'kill $pause; exit' TERM; sleep {limit} & pause=$!; wait $pause; : >late; read -r self rest </proc/self/stat
+sleep {limit} >clock 2>/dev/null </dev/null & clock=$!
+(read -r end <clock; : >late; read -r self rest </proc/self/stat
 for question in $(below $$); do [ "$question" = "$self" ] || {{ : >"late.$question"; end "$question"; }}; done
 ) >/dev/null 2>&1 </dev/null & watch=$!
 {asking}
 for pid in $pids; do wait "$pid"; code=$?; [ ! -e "late.$pid" ] || code={late}; codes="$codes $code"; done 2>/dev/null
-kill $watch 2>/dev/null; printf '%s' '{boundary}' >boundary; cat {files}; echo $codes"""
+{{ kill -9 $clock $watch; wait $clock $watch; }} 2>/dev/null
+printf '%s' '{boundary}' >boundary; cat {files}; echo $codes"""
 ASKING = """( {body}
 ) >{file}.o 2>{file}.e </dev/null & pids="$pids $!\""""
 # What the engine is asked is begun first.

@@ -93,17 +93,17 @@ def test_a_killed_command_without_a_shell_around_it(three: Fleet, ill: TestHost,
     config = fabric.Config(runtime_ssh_path=str(three.config))
     with fabric.Connection("gpu02", config=config) as connection, ThreadPoolExecutor() as pool:
         host = Host(connection, "gpu02")
-        for kill in ("pkill -9 -x sleep", "pkill -9 sshd-session"):
-            running = pool.submit(host.do, ("sleep", "1000"))
-            until(lambda: ill.sh("pgrep -x sleep; :"))
-            ill.sh(kill)
-            if "sleep" in kill:
+        for killed in ("-xf 'sleep 4717'", "sshd-session"):
+            running = pool.submit(host.do, ("sleep", "4717"))
+            until(lambda: ill.sh("pgrep -xf 'sleep 4717'; :"))
+            ill.sh(f"pkill -9 {killed}")
+            if "sleep" in killed:
                 done = running.result(PATIENCE)
                 assert (done.code, done.output) == (BY_SIGNAL, "\n(ended by a signal)\n")
                 assert host.do(("echo", "here")).output == "here\n"
             else:
                 assert isinstance(running.exception(PATIENCE), Unreachable)
-    ill.sh("pkill -9 -x sleep")
+    ill.sh("pkill -9 -xf 'sleep 4717'")
 
 
 def test_a_network_that_drops_packets_in_the_middle(three: Fleet, ill: TestHost) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from shutil import which
 
 import invoke
 import pytest
@@ -82,9 +84,17 @@ def test_a_question_may_exit_exec_and_change_folder(here: Host) -> None:
     assert (answers["cd"].code, answers["exec"].ok, answers["missing"].not_found) == (4, True, True)
 
 
-def test_nothing_is_left_running(here: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The watch over the time limit ends with the answers, its sleep too."""
+@pytest.mark.parametrize("shell_of_host", ["dash", "bash"])
+def test_hosts_by_the_dozen_are_answered_and_nothing_is_left_running(
+    here: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shell_of_host: str
+) -> None:
+    """Whatever the host's sh, and however late its processes come to run: every answer comes, and the clock ends with them."""
+    (tmp_path / "sh").symlink_to(str(which(shell_of_host)))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     limit = 4_000_000_000 + os.getpid()  # seconds; no other test run's
     monkeypatch.setattr(questions, "TIME_LIMIT", limit)
-    ask(here, {"fine": ("echo", "x")})
-    until(lambda: ask(here, {"left": shell(f"pgrep -fc '[s]leep {limit}'")})["left"].out == "1\n")  # its own
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(lambda number: ask(here, {"echo": ("echo", str(number))})["echo"].out, range(400)))
+    assert said == [f"{number}\n" for number in range(400)]
+    monkeypatch.setattr(questions, "TIME_LIMIT", 30)
+    assert ask(here, {"left": shell(f"pgrep -fc '[s]leep {limit}'")})["left"].out == "0\n"
