@@ -160,7 +160,7 @@ class Stack(Section, frozen=True):
     bind_address: Text
     ports: tuple[Port | Binding, ...]
     volumes: tuple[Volume, ...]
-    environment: dict[Variable, str]
+    environment: dict[Variable, str | int]
     shm_size: Annotated[str, Meta(pattern=r"^\d+ ?[kmgKMG]?[bB]?$")]
     restart: Literal["no", "always", "on-failure", "unless-stopped"]
     user: Literal["operator", "root"]

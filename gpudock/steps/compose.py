@@ -101,7 +101,7 @@ def environment(settings: Settings, machine: Machine) -> dict[str, str]:
         **models(settings),
         **({"GPUDOCK_VARIABLES": " ".join(settings.stack.environment)} if settings.stack.environment else {}),
         **(dict.fromkeys(trust.VARIABLES, "/etc/gpudock/ca.crt") if trust.given(settings, machine) else {}),
-        **settings.stack.environment,
+        **{name: str(value) for name, value in settings.stack.environment.items()},
     }
 
 

@@ -95,7 +95,7 @@ def gather(job: Job) -> Mapping[str, str]:
     }
     secrets = [
         *map(str.strip, answers["support.secrets"].out.splitlines()),
-        *job.settings.stack.environment.values(),
+        *(value for value in job.settings.stack.environment.values() if isinstance(value, str)),
         *_given(job.settings),
     ]
     return {name: clean(text, secrets) for name, text in texts.items()}

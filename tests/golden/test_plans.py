@@ -143,7 +143,8 @@ def test_each_gpu_mode_has_its_form(settle: Settle, mode: str, key: str) -> None
 
 def test_dollars_reach_the_container_as_they_are(settle: Settle) -> None:
     """Compose must not take a value's $ for a variable."""
-    assert service_of(settle("stack.environment={A: 'x$y'}"), DEBIAN)["environment"]["A"] == "x$$y"
+    given = service_of(settle("stack.environment={A: 'x$y', N: 8}"), DEBIAN)["environment"]
+    assert (given["A"], given["N"]) == ("x$$y", "8")
 
 
 def test_the_stack_is_started_once(settle: Settle) -> None:

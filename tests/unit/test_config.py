@@ -113,12 +113,14 @@ def test_broken_yaml_names_its_line(root: Path, text: str, said: str) -> None:
     assert said in fails(root)
 
 
-def test_scalars_are_those_of_yaml_1_2(root: Path) -> None:
-    """`off` is a word and 8022:22 no number, as everybody who writes them means them."""
-    (root / "config/local.yml").write_text("gpu: {use: off}\nstack: {environment: {A: 8022:22, B: 'yes'}}\n")
+def test_scalars_are_as_everybody_means_them(root: Path) -> None:
+    """`off` is a word, 8022:22 no number, Python 3.10 not 3.1; a variable may be a number, as in a Compose file."""
+    (root / "config/local.yml").write_text(
+        "gpu: {use: off}\nimage: {python: 3.10}\nstack: {environment: {A: 8022:22, B: 'yes', OMP_NUM_THREADS: 8}}\n"
+    )
     settings = load(environ={}, root=root).settings
-    assert settings.gpu.use == "off"
-    assert settings.stack.environment == {"A": "8022:22", "B": "yes"}
+    assert (settings.gpu.use, settings.image.python) == ("off", "3.10")
+    assert settings.stack.environment == {"A": "8022:22", "B": "yes", "OMP_NUM_THREADS": 8}
 
 
 def test_a_preset_fills_every_layer_and_single_ones_win(root: Path) -> None:
