@@ -105,7 +105,10 @@ class Command(invoke.Task[Body]):
         """Run on one host; what an executor other than ours, or a user's own task, calls."""
         from gpudock.runner import Target, run  # it imports this module
 
-        run([Target.of(positional[0])], [invoke.Call(self, kwargs=arguments)])
+        context = positional[0]
+        if context.config.run.dry:
+            arguments["dry_run"] = True
+        run([Target.of(context)], [invoke.Call(self, kwargs=arguments)])
 
 
 def command(name: str | None = None, options: Mapping[str, str] | None = None, subject: str = "", **more: Any) -> Maker:

@@ -16,7 +16,7 @@ import paramiko
 from gpudock.config import OWN, load, load_inventory
 from gpudock.connection import Connector
 from gpudock.rollout import Memory
-from gpudock.runner import LOCAL, Target, rollout_of, run, typed
+from gpudock.runner import LOCAL, Target, calls_of, rollout_of, run, typed
 
 
 class FleetExecutor(fabric.Executor):  # type: ignore[misc]
@@ -24,10 +24,10 @@ class FleetExecutor(fabric.Executor):  # type: ignore[misc]
 
     def execute(self, *tasks: Any) -> dict[Any, Any]:
         """Run the tasks in order on each host, hosts side by side."""
-        calls = invoke.Executor.expand_calls(self, self.normalize(tasks))
+        calls = calls_of(self, tasks)
         rollout = rollout_of(calls)
         selector = self.core[0].args.hosts.value
-        names = load_inventory().expand(selector) if selector else []
+        names = [] if selector is None else load_inventory().expand(selector)
         memory = Memory(OWN / "failed", [typed(call) for call in calls])
         if rollout.retry:
             failed = memory.failed()

@@ -45,9 +45,12 @@ class Inventory:
     def expand(self, selector: str) -> list[str]:
         """Return the host names of `a,b`, `@group`, `all`, `gpu[01-16]`, each once, in order.
 
-        Raises UsageError for a group that is not there, naming the nearest.
+        Raises UsageError for a group that is not there, naming the nearest, and where it comes to no host at all: what
+        was meant for servers must not run here.
         """
         names = [name for part in _split(selector) for name in self._expand(part)]
+        if not names:
+            raise UsageError(f"-H {selector}: this names no host." + self._none_known())
         return list(dict.fromkeys(names))
 
     def groups_of(self, host: str) -> Iterator[tuple[str, Group]]:
@@ -59,6 +62,9 @@ class Inventory:
     def members(self, group: Group) -> list[str]:
         """The hosts of a group, ranges written out."""
         return [name for part in group.hosts for name in ranges(part)]
+
+    def _none_known(self) -> str:
+        return "" if self.hosts or self.groups else " config/hosts.yml has none; without -H, fab works on this machine."
 
     def _expand(self, part: str) -> Sequence[str]:
         if part in ("all", "@all") and part.lstrip("@") not in self.hosts:

@@ -153,6 +153,15 @@ def run(
         raise invoke.Exit(code=code)
 
 
+def calls_of(executor: invoke.Executor, tasks: tuple[Any, ...]) -> list[invoke.Call]:
+    """The command line's calls. Invoke's own --dry, which its `run` alone heeds, is --dry-run to tasks of ours."""
+    calls: list[invoke.Call] = invoke.Executor.expand_calls(executor, executor.normalize(tasks))
+    for call in calls:
+        if executor.config.run.dry and isinstance(call.task, Command):
+            call.kwargs = {**call.kwargs, "dry_run": True}
+    return calls
+
+
 def rollout_of(calls: Sequence[invoke.Call]) -> Rollout:
     """What the calls of a command line say of its rollout. Raises UsageError."""
     return reduce(Rollout.joined, [_divided(call)[0] for call in calls], Rollout())
@@ -222,7 +231,7 @@ class LocalExecutor(invoke.Executor):
 
     def execute(self, *tasks: Any) -> dict[Any, Any]:
         """Run the command line's tasks on this machine."""
-        calls = self.expand_calls(self.normalize(tasks))
+        calls = calls_of(self, tasks)
         if rollout_of(calls).retry:
             raise UsageError("--retry is for hosts of `fab -H`: on this machine just run the same command again.")
         context = invoke.Context(config=self.config)

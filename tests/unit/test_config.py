@@ -165,6 +165,14 @@ def test_groups_and_ranges_are_written_out(root: Path) -> None:
         inventory.expand("@trian")
 
 
+@pytest.mark.parametrize("selector", ["all", "@all", "", ",", "@none"])
+def test_a_selector_of_no_host_is_an_error(root: Path, selector: str) -> None:
+    """What was meant for servers never runs on this machine because a list came out empty."""
+    (root / "config/hosts.yml").write_text("groups: {none: {hosts: []}}\n")
+    with pytest.raises(UsageError, match="this names no host"):
+        load_inventory(root).expand(selector)
+
+
 @given(st.integers(0, 999), st.integers(0, 50), st.integers(1, 4))
 def test_a_range_keeps_its_width(first: int, more: int, width: int) -> None:
     """A range has as many names as it spans, all as wide as its beginning at least."""

@@ -89,9 +89,10 @@ def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
     let_go(tmp_path)
 
 
-def test_a_dry_run_does_nothing(tmp_path: Path) -> None:
-    """It says what would be done, and nothing is."""
-    _, out, _ = ended(start(tmp_path, "--dry-run"))
+@pytest.mark.parametrize("word", ["--dry-run", "--dry", "-R"])
+def test_a_dry_run_does_nothing(tmp_path: Path, word: str) -> None:
+    """It says what would be done, and nothing is; Invoke's own --dry means the same."""
+    _, out, _ = ended(start(tmp_path, word))
     assert "would make one" in out
     assert made(tmp_path) == []
 
