@@ -5,17 +5,13 @@ The only place that touches Invoke's Context and Fabric's Connection; everything
 
 from __future__ import annotations
 
-import io
 import re
 import shlex
-import tarfile
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from socket import socket
-from threading import Thread
+from threading import Event, Thread
 
 import invoke
 
@@ -23,19 +19,23 @@ from gpudock import channel
 from gpudock.credentials import sudo_password
 from gpudock.errors import CannotTell, SudoRefused, Unreachable
 from gpudock.failures import ended
+from gpudock.tree import packed
 
 Line = Callable[[str], None]
-
-YEAR = 365 * 24 * 3600  # seconds
 
 # sudo's secure_path and a login shell's differ, and daemons' tools live in the sbin folders. The engine meant is
 # always the machine's own, whatever DOCKER_HOST says in the operator's shell.
 ENVIRONMENT = "unset DOCKER_HOST DOCKER_CONTEXT; export LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; "
 
-# The script itself comes on standard input, so that neither `ps` nor sudo's log ever shows what is in it.
-SCRIPT = 'eval "$(head -c {size})"'
-AS_ROOT = '[ "$(id -u)" = 0 ] && { eval "$1"; exit; }; exec sudo -n -- sh -c "$1"'
-AS_ROOT_ASKED = "exec sudo -S -k -p '' -- sh -c \"$1\""
+# The script itself comes on standard input, so that neither `ps` nor sudo's log ever shows what is in it. What was
+# printed before it begins is none of its: a .bashrc's greeting, sudo's lecture or "unable to resolve host". To a sudo
+# that asks for the password only that is sent until then, as sudo-rs (0.2.5) reads on into what follows.
+BEGUN = "gpudock begins here"
+SCRIPT = f'echo {BEGUN}; eval "$(head -c {{size}})"'
+AS_ROOT = '[ "$(id -u)" = 0 ] && { eval "$1"; exit; }; export LC_ALL=C; exec sudo -n -- sh -c "$1"'
+AS_ROOT_ASKED = "export LC_ALL=C; exec sudo -S -k -p '' -- sh -c \"$1\""
+MARK = f"{BEGUN}\n".encode()
+BECOMING_ROOT = 60  # seconds that sudo and PAM have for a password
 
 # While a change runs its shell holds a lock, which outlives a connection that breaks; what it starts does not, or a
 # daemon would hold it for ever.
@@ -54,12 +54,14 @@ tar -x -C "$new" --no-same-owner; chmod 0755 "$new"; rm -rf "$1"; mv "$new" "$1"
 class Completed:
     """What a command came to: its exit code, and what it printed, both streams in the order they came.
 
-    Where it was killed, `output` ends with that. `raw` is what it printed before it was made text.
+    Where it was killed, `output` ends with that; where it has not `begun`, it is what was said instead. `raw` is it
+    before it was made text.
     """
 
     code: int
     output: str
     raw: bytes = field(default=b"", repr=False, compare=False)
+    begun: bool = True
 
 
 class Host:
@@ -73,6 +75,7 @@ class Host:
         self.name = name
         self.silence = silence
         self.password: str | None = None
+        self.opened = False  # whether it is known how to become root
         self.mark = ""  # a file that each change locks for its time: see lock.py
 
     @property
@@ -86,9 +89,10 @@ class Host:
         Raises SudoRefused, Unreachable, and CannotTell where the script itself fails.
         """
         done = self._as_root(script)
-        if done.code != 0 and self.password is None and "sudo" in done.output[:400]:
+        if not done.begun and self.password is None and "sudo" in done.output:
             self._learn_password(done.output)
             done = self._as_root(script)
+        self.opened = done.begun
         if done.code != 0:
             raise CannotTell(f"{self.name}: cannot look at this host: {done.output.strip()[-500:]}")
         return done.raw
@@ -117,15 +121,18 @@ class Host:
 
     def push(self, tree: Path, path: str) -> Completed:
         """Replace the folder `path` by a copy of `tree`, sent as one stream."""
-        return self.do(["sh", "-c", PUSH, "sh", path], data=_archive(tree))
+        return self.do(["sh", "-c", PUSH, "sh", path], data=packed(tree))
 
     def socket(self, argv: Sequence[str]) -> socket:
         """Start `argv` as root and return a two-way stream that is its standard input and output."""
-        self.ask("true")
+        if not self.opened:
+            self.ask("true")
         script = f"{ENVIRONMENT}exec {shlex.join(argv)}"
         try:
             stream = channel.open_socket(self.context, self._wrap(script))
-            stream.sendall(self._head(script))
+            stream.sendall(self._password())
+            _await_begun(stream)
+            stream.sendall(script.encode())
         except OSError as error:
             raise self._lost(str(error)) from None
         return stream
@@ -139,17 +146,24 @@ class Host:
         return 1 if done is None else int(done.exited)  # a Result that failed is false
 
     def _as_root(self, script: str, data: bytes | Iterable[bytes] = b"", on_line: Line | None = None) -> Completed:
-        script = ENVIRONMENT + script
-        pieces = chain([self._head(script)], channel.chunks(data))
-        return self._run(self._wrap(script), pieces, on_line)
+        script, begun = ENVIRONMENT + script, Event()
+        return self._run(self._wrap(script), self._input(script, data, begun), begun, on_line)
 
     def _wrap(self, script: str) -> str:
         wrapper = AS_ROOT if self.password is None else AS_ROOT_ASKED
         return shlex.join(["sh", "-c", wrapper, "sh", SCRIPT.format(size=len(script.encode()))])
 
-    def _head(self, script: str) -> bytes:
-        """What goes before a command's own input: the password where sudo asks for one, then the script."""
-        return (f"{self.password}\n" if self.password is not None else "").encode() + script.encode()
+    def _password(self) -> bytes:
+        """What sudo reads where it asks for a password."""
+        return b"" if self.password is None else f"{self.password}\n".encode()
+
+    def _input(self, script: str, data: bytes | Iterable[bytes], begun: Event) -> Iterator[bytes]:
+        if password := self._password():
+            yield password
+            if not begun.wait(BECOMING_ROOT):
+                return  # it asks once more: the password is no longer the right one
+        yield script.encode()
+        yield from channel.chunks(data)
 
     def _learn_password(self, output: str) -> None:
         """Take the sudo password and try it once with nothing behind it, so that no data is read as a guess."""
@@ -160,12 +174,12 @@ class Host:
                 "with --prompt-for-sudo-password or in GPUDOCK_SUDO_PASSWORD."
             )
         self.password = given
-        done = self._as_root("true")
+        done = self._run(self._wrap(""), [self._password()], Event())
         if done.code != 0:
             self.password = None
             raise SudoRefused(f"{self.name}: sudo did not take the password: {done.output.strip()}")
 
-    def _run(self, command: str, data: Iterable[bytes], on_line: Line | None) -> Completed:
+    def _run(self, command: str, data: Iterable[bytes], begun: Event, on_line: Line | None = None) -> Completed:
         try:
             running = channel.open_channel(self.context, command, self.silence)
         except OSError as error:
@@ -173,24 +187,35 @@ class Host:
         feeder = Thread(target=_feed, args=(running, data), daemon=True)
         feeder.start()
         try:
-            raw = _collect(running, on_line)
+            raw = _collect(running, begun, on_line)
         except TimeoutError:
             running.stop()
             raise Unreachable(f"{self.name}: no sign of life for {self.silence:g} s; gave up waiting.") from None
-        except KeyboardInterrupt:
-            running.stop()
-            raise
+        finally:
+            has_begun = begun.is_set()
+            begun.set()  # nobody waits for it any more
         feeder.join(timeout=5)
         code = running.wait()
         if code == -1:
             raise self._lost("it ended in the middle")
-        return Completed(code, f"{raw.decode(errors='replace')}{ended(code)}", raw)
+        return Completed(code, f"{raw.decode(errors='replace')}{ended(code)}", raw, has_begun)
 
     def _lost(self, said: str) -> Unreachable:
         return Unreachable(
             f"{self.name}: the connection is gone: {said}. The host, its sshd or the network went away; what the host "
             "was at may still be going on there. The same command with --wait finishes the rest."
         )
+
+
+def _await_begun(stream: socket) -> None:
+    """Read up to the script's beginning, byte by byte, as what follows is the program's. Raises OSError."""
+    said = b""
+    stream.settimeout(BECOMING_ROOT)
+    while not said.endswith(MARK):
+        if not (piece := stream.recv(1)):
+            raise ConnectionError(said.decode(errors="replace").strip() or "it did not begin")
+        said += piece
+    stream.settimeout(None)
 
 
 def _feed(running: channel.Channel, data: Iterable[bytes]) -> None:
@@ -202,12 +227,17 @@ def _feed(running: channel.Channel, data: Iterable[bytes]) -> None:
         return  # the command ended without reading all: its exit code tells
 
 
-def _collect(running: channel.Channel, on_line: Line | None) -> bytes:
-    """Gather the output; a carriage return ends a line too, since progress bars use it."""
-    whole = bytearray()
-    rest = b""
+def _collect(running: channel.Channel, begun: Event, on_line: Line | None) -> bytes:
+    """Gather the output, or all that is said before it has `begun`. Progress bars end lines by a carriage return."""
+    whole, rest = bytearray(), b""
     while piece := running.receive():
         whole += piece
+        if not begun.is_set():
+            _, mark, piece = bytes(whole).partition(MARK)
+            if not mark:
+                continue
+            whole = bytearray(piece)
+            begun.set()
         if on_line:
             *lines, rest = (rest + piece).replace(b"\r", b"\n").split(b"\n")
             for line in lines:
@@ -216,24 +246,3 @@ def _collect(running: channel.Channel, on_line: Line | None) -> bytes:
     if on_line and rest.strip():
         on_line(rest.decode(errors="replace").rstrip())
     return bytes(whole)
-
-
-def _archive(tree: Path) -> bytes:
-    """Pack a tree so that the same files give the same bytes, owned by root.
-
-    A file's time, in 1970, follows from its content: BuildKit takes a file of the same size and time for the
-    one it knows (https://github.com/moby/buildkit/issues/2592), and a build would go on with the former text.
-    """
-
-    def anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        if "__pycache__" in entry.name:
-            return None
-        entry.uid = entry.gid = 0
-        entry.uname = entry.gname = ""
-        entry.mtime = zlib.crc32((tree / entry.name).read_bytes()) % YEAR if entry.isfile() else 0
-        return entry
-
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        archive.add(tree, arcname=".", filter=anonymous)
-    return packed.getvalue()

@@ -120,6 +120,23 @@ def test_sudo_with_a_password_does_all_that_root_does(host: TestHost, fab: Fab) 
     assert "test-sudo-password" not in host.sh("journalctl --no-pager | cat; cat /var/log/auth.log 2>/dev/null; :")
 
 
+def test_a_host_that_talks_is_understood(host: TestHost, fab: Fab) -> None:
+    """A .bashrc's greeting, sudo's lecture, its complaint of the host's name: none is taken for an answer or a reply."""
+    former = host.sh("hostname").strip()
+    host.sh(
+        "echo 'echo Welcome to the cluster' >~ask/.bashrc; echo 'Defaults lecture=always' >/etc/sudoers.d/talks; "
+        "gpasswd -d ask docker; hostname nowhere"
+    )
+    talks = host.sh("echo test-sudo-password | su ask -c 'bash -ic \"sudo -Sk true\"' 2>&1")
+    assert all(words in talks for words in ("Welcome", "usual lecture", "unable to resolve host nowhere"))
+    environ = {"GPUDOCK_SUDO_PASSWORD": "test-sudo-password"}
+    done = fab({"gpu01": (host, "ask")}, "engine.install", environ=environ)
+    assert (done.code, "let ask use Docker" in done.out, "install docker" in done.out) == (0, True, False), done.err
+    logs = fab({"gpu01": (host, "ask")}, "stack.logs", environ=environ)
+    assert (logs.code, "No such container" in logs.err) == (1, True), logs.err
+    host.sh(f"hostname {former}; rm ~ask/.bashrc /etc/sudoers.d/talks")
+
+
 def test_a_full_disk_is_told_and_nothing_is_left(host: TestHost, fab: Fab) -> None:
     """Where a file cannot be written whole the former one stays, and the message says that the disk is full."""
     host.sh(

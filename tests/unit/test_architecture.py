@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Lower layers know nothing of higher ones.
 LAYERS = [
     {"start"},
-    {"errors", "engine_api"},
+    {"errors", "engine_api", "tree"},
     {"settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
     {"forward", "typed", "files"},
     {"redaction", "config", "host", "logs", "rollout"},

@@ -96,6 +96,35 @@ def test_a_large_input_does_not_stand_still(here: Host) -> None:
     assert len(done.output) == 5_000_000
 
 
+# Two kinds of sudo, without becoming anybody. The translated one speaks German where its user does; sudo-rs 0.2.5 reads
+# all there is where it reads the password.
+TRANSLATED = """[ "$LC_ALL" = C ] && said='a password is required' || said='Ein Passwort ist notwendig'
+[ "$1" != -n ] || { echo "sudo: $said" >&2; exit 1; }
+read -r password; [ "$password" = right ] || { echo "sudo: 1 incorrect password attempt" >&2; exit 1; }
+shift 5; exec "$@\""""
+READS_ON = """[ "$1" != -n ] || { echo "sudo-rs: interactive authentication is required" >&2; exit 1; }
+password=$(dd bs=8192 count=1 2>/dev/null | head -n 1); [ "$password" = right ] || exit 1
+shift 5; exec "$@\""""
+
+
+@pytest.mark.parametrize("sudo", [TRANSLATED, READS_ON])
+def test_sudo_in_another_language_and_one_that_reads_on(
+    here: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sudo: str
+) -> None:
+    """Both are given the password, and what comes behind it on standard input is the command's, whole."""
+    for name, script in (("sudo", sudo), ("id", "echo 1000")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setenv("GPUDOCK_SUDO_PASSWORD", "right")
+    assert here.ask("echo looked") == b"looked\n"
+    assert here.do(["cat"], data=b"x" * 100_000).output == "x" * 100_000
+    with here.socket(["cat"]) as stream:
+        stream.sendall(b"answer\n")
+        assert stream.recv(100) == b"answer\n"
+
+
 def test_an_interactive_program_s_exit_code_is_returned() -> None:
     """A shell that the operator leaves with `exit 3` ends the task with 3, on a terminal."""
     script = (
