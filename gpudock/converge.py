@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from gpudock.actions import Action
-from gpudock.errors import GpudockError, Locked, NotConverged, Refused, Unreachable
+from gpudock.errors import CannotTell, GpudockError, Locked, NotConverged, Refused, Unreachable
 from gpudock.host import Host
 from gpudock.lock import Lock
 from gpudock.questions import Answers, Questions, ask
@@ -44,7 +44,8 @@ class Step(Generic[F]):
     """One documented step: what it asks, how it reads the answers, and what it does about them.
 
     `summary` is the task's help. `skip` gives the reason to leave the step out of a chain such as `setup`,
-    or None; the step's own task ignores it.
+    or None; the step's own task ignores it. `needs` raises Refused for what a person must settle before a chain begins:
+    nobody should wait for a build to hear that a port is taken.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Step(Generic[F]):
     read: Callable[[Settings, Answers], F]
     plan: Callable[[Settings, F], Plan]
     skip: Callable[[Settings, F], str | None] = lambda settings, facts: None
+    needs: Callable[[Settings, F], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Convergence:
         self.answers = self._ask(steps)
         try:
             for index, step in enumerate(steps):
-                outcome = self._settle(step, steps[index:])
+                outcome = (None if index else self._refusal(steps)) or self._settle(step, steps[index:])
                 self.outcomes.append(outcome)
                 self.progress.outcome(outcome)
                 if outcome.status == "failed":
@@ -123,6 +125,18 @@ class Convergence:
         finally:
             self._unlock()
         return self.outcomes
+
+    def _refusal(self, steps: Sequence[Step[Any]]) -> Outcome | None:
+        """What a person must settle before any step begins; what cannot be told yet a step may mend."""
+        for step in steps:
+            try:
+                if step.needs:
+                    step.needs(self.settings, step.read(self.settings, self.answers))
+            except Refused as error:
+                return Outcome(self.host.name, step.name, "failed", error=error)
+            except CannotTell:
+                continue
+        return None
 
     def _settle(self, step: Step[Any], rest: Sequence[Step[Any]]) -> Outcome:
         started = time.monotonic()

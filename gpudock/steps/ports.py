@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from gpudock.errors import Refused
 from gpudock.questions import Answers, Questions, engine
 from gpudock.questions import shell as question
 
+# Where there is no ss (iproute2), the kernel's own table, which names no process:
+# https://www.kernel.org/doc/Documentation/networking/proc_net_tcp.txt
+LISTENERS = """ss -Hltnp 2>/dev/null || while read -r slot local remote state rest; do
+  [ "$state" != 0A ] || echo "LISTEN 0 0 *:$((0x${local##*:})) *:*"
+done <<END
+$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null)
+END"""
+
 CONTAINERS: Questions = {"ports.containers": engine("/containers/json")}
-QUESTIONS: Questions = {**CONTAINERS, "ports.listeners": question("ss -Hltnp 2>/dev/null; :")}
+QUESTIONS: Questions = {**CONTAINERS, "ports.listeners": question(LISTENERS)}
 
 
 def containers(answers: Answers) -> tuple[str, ...]:
@@ -29,8 +37,8 @@ def _row(container: Mapping[str, Any]) -> str:
     return " ".join((name.lstrip("/"), *published))
 
 
-def need_free(wanted: Iterable[int], own: str, others: Sequence[str], listeners: Sequence[str]) -> None:
-    """Raise Refused for a port that somebody else than the container `own` holds."""
+def need_free(wanted: Iterable[int], own: Collection[str], others: Sequence[str], listeners: Sequence[str]) -> None:
+    """Raise Refused for a port that somebody else than the containers `own` holds."""
     for port in wanted:
         if holder := holder_of(port, own, others, listeners):
             raise Refused(
@@ -39,22 +47,22 @@ def need_free(wanted: Iterable[int], own: str, others: Sequence[str], listeners:
             )
 
 
-def holder_of(port: int, own: str, others: Sequence[str], listeners: Sequence[str]) -> str:
+def holder_of(port: int, own: Collection[str], others: Sequence[str], listeners: Sequence[str]) -> str:
     """Who listens on a port of the host: a container by name, a process by name and id, or nobody ('').
 
     A container that starts again and again shows no ports in between, while Docker's proxy may hold them for it.
     """
-    starting_again = own in (row.strip() for row in others)
+    starting_again = any(row.strip() in own for row in others)
     for row in others:
         name, _, published = row.partition(" ")
         if f":{port}->" in published:
-            return "" if name == own else f"the container {name}"
+            return "" if name in own else f"the container {name}"
     for row in listeners:
         fields = row.split()
         if len(fields) > 3 and fields[3].rpartition(":")[2] == str(port):
             process = fields[5].partition('(("')[2] if len(fields) > 5 else ""
             name, _, rest = process.partition('"')
-            if name == "docker-proxy" and starting_again:
+            if name in ("docker-proxy", "") and starting_again:
                 return ""
             return f"the process {name} ({rest.split(',')[1]})" if name else "another process"
     return ""

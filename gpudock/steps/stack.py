@@ -15,11 +15,10 @@ from gpudock.questions import Answers, Questions, file
 from gpudock.questions import engine as engine_api
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
-from gpudock.steps import additions, compose, engine, folder, gpu_mode, health, image, ports, trust, work
+from gpudock.steps import additions, astray, compose, engine, folder, gpu_mode, health, image, ports, trust, work
 from gpudock.steps.image import Image
 from gpudock.steps.machine import Machine
 
-PROJECT = "com.docker.compose.project"
 AGAIN = "its image or its settings changed"
 
 
@@ -27,8 +26,8 @@ AGAIN = "its image or its settings changed"
 class Container:
     """The container on a host; `id` is empty where there is none.
 
-    `ours` tells that compose started it for this
-    stack; `volumes` are the stack's, where they were asked for; `others` are `name ports` of all that run.
+    `ours` tells that compose started it for this stack; `volumes` are the stack's, where they were asked for; `others`
+    are `name ports` of all that run, `astray` those of the stack that have not its name.
     """
 
     image: Image
@@ -45,6 +44,7 @@ class Container:
     others: tuple[str, ...]
     listeners: tuple[str, ...]
     scripts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    astray: tuple[str, ...] = ()
 
     @property
     def machine(self) -> Machine:
@@ -62,6 +62,7 @@ def questions(settings: Settings) -> Questions:
     return {
         **image.questions(settings),
         **ports.QUESTIONS,
+        **astray.questions(settings),
         "stack.compose": file(compose.path(settings)),
         "stack.ca": question('sha256sum "$1" 2>/dev/null; :', ca_path(settings)),
         "stack.scripts": folder.files(f"{compose.folder(settings)}/container", "scripts"),
@@ -85,12 +86,26 @@ def read(settings: Settings, answers: Answers) -> Container:
         status=state.get("Status", ""),
         health=(state.get("Health") or {}).get("Status", ""),
         started=state.get("StartedAt", ""),
-        ours=labels.get(PROJECT) == settings.stack.name,
+        ours=labels.get(astray.PROJECT) == settings.stack.name,
         volumes=tuple(answers["stack.volumes"].out.split()) if "stack.volumes" in answers else (),
         others=ports.containers(answers),
         listeners=tuple(answers["ports.listeners"].out.splitlines()),
         scripts=folder.read(answers["stack.scripts"]),
+        astray=astray.read(settings, answers),
     )
+
+
+def needs(settings: Settings, container: Container) -> None:
+    """Have the container's name and ports free. After a crash of the engine its proxies may hold them for a while."""
+    if container.image.engine.installed and not container.image.engine.answers:
+        return
+    if container.id and not container.ours:
+        raise Refused(
+            f"A container named {settings.stack.name} is here already and is not gpudock's, so it is left alone. "
+            "Choose another name (--set stack.name=…), or remove it yourself: docker rm -f " + settings.stack.name
+        )
+    own = (settings.stack.name, *container.astray)
+    ports.need_free(compose.ports(settings), own, container.others, container.listeners)
 
 
 def plan(settings: Settings, container: Container) -> list[Action]:
@@ -109,10 +124,9 @@ def plan(settings: Settings, container: Container) -> list[Action]:
         actions.append(Write(why, compose.path(settings), text, container.compose))
     current = container.running and container.configuration == wanted and container.image_id == container.image.id
     if not current:
-        _refuse_foreign(settings, container)
-        ports.need_free(compose.ports(settings), settings.stack.name, container.others, container.listeners)
+        needs(settings, container)
         spare = work.spare(settings, f"The container would start anew, as {AGAIN}") if container.running else []
-        actions = [*spare, *actions, *_up(settings, container)]
+        actions = [*spare, *actions, *astray.gather(settings, container.astray), *_up(settings, container)]
     elif container.health != "healthy":
         actions.append(_wait(settings))
     return actions
@@ -122,7 +136,7 @@ def down(settings: Settings, container: Container, *, volumes: bool = False) -> 
     """Take the container away; its volumes stay unless told otherwise. One that is not ours is left alone."""
     engine.need(container.image.engine)
     name = settings.stack.name
-    actions: list[Action] = []
+    actions = astray.gather(settings, container.astray)
     if container.ours and container.running:
         actions += work.spare(settings, "The container would be taken down")
     if container.ours and container.compose is not None:
@@ -176,15 +190,6 @@ def _wait(settings: Settings) -> Action:
     return Watch("wait until it is healthy", lambda host, line: health.wait_healthy(host, settings, line))
 
 
-def _refuse_foreign(settings: Settings, container: Container) -> None:
-    """A container of this name that compose did not start for us belongs to somebody."""
-    if container.id and not container.ours:
-        raise Refused(
-            f"A container named {settings.stack.name} is here already and is not gpudock's, so it is left alone. "
-            "Choose another name (--set stack.name=…), or remove it yourself: docker rm -f " + settings.stack.name
-        )
-
-
 @command()
 def show(job: Job) -> None:
     """3.1 Show the compose file as it would be written."""
@@ -233,7 +238,7 @@ def down_step(*, volumes: bool) -> Step[Container]:
     """The step that takes the stack down. It alone asks for the volumes."""
 
     def asked(settings: Settings) -> Questions:
-        listed = ("docker", "volume", "ls", "-q", "--filter", f"label={PROJECT}={settings.stack.name}")
+        listed = ("docker", "volume", "ls", "-q", "--filter", f"label={astray.PROJECT}={settings.stack.name}")
         return {**questions(settings), "stack.volumes": listed}
 
     return Step(
@@ -241,5 +246,5 @@ def down_step(*, volumes: bool) -> Step[Container]:
     )
 
 
-UP = Step("stack.up", "3.2 Start the container and wait until it is healthy.", questions, read, plan)
+UP = Step("stack.up", "3.2 Start the container and wait until it is healthy.", questions, read, plan, needs=needs)
 TASKS = namespace("stack", show, UP, take_down, logs, enter)

@@ -60,23 +60,21 @@ def _idle(command: str) -> bool:
     return program in IDLE or command.endswith("<defunct>") or any(place in command for place in EDITORS)
 
 
-def spare(settings: Settings, ends: str, *, kernels: bool = False) -> list[Action]:
+def spare(settings: Settings, ends: str, *, kernels: bool = False, name: str = "") -> list[Action]:
     """Look for work before what ends it, and refuse if there is any, unless --yes consents.
 
-    `ends` says what would happen; `kernels` are all that it ends where JupyterLab alone stops. The look is an action:
+    `ends` says what would happen; `kernels` are all that it ends where JupyterLab alone stops; `name` is the container,
+    if it has not the stack's. The look is an action:
     the last thing before the stop, and nothing that a run without one would pay for.
     """
     if settings.engine.stop_containers:
         return []
-    return [
-        Watch(
-            "look whether somebody's work runs in it", lambda host, line: _refuse(host, settings, ends, kernels, line)
-        )
-    ]
+    name = name or settings.stack.name
+    why = "look whether somebody's work runs in it"
+    return [Watch(why, lambda host, line: _refuse(host, name, ends, kernels, line))]
 
 
-def _refuse(host: Host, settings: Settings, ends: str, kernels: bool, line: Line) -> None:
-    name = settings.stack.name
+def _refuse(host: Host, name: str, ends: str, kernels: bool, line: Line) -> None:
     done = host.do(("sh", "-c", LIST, "sh", name))
     way_out = "Wait until it has ended, or let it be ended: the same command with --yes."
     if done.code:

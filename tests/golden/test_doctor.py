@@ -130,7 +130,6 @@ def test_what_looks_alike_and_is_well_is_silent(settle: Settle, rule: str, chang
     ("rule", "changed", "reason"),
     [
         ("cuda-dead", {"gpu__cuda": (127, "")}, "python3 or libcuda"),
-        ("port-taken", {"doctor__ss": (127, "")}, "no ss"),
         ("engine-socket", {"doctor__ss": (127, "")}, "no ss"),
         ("cuda-dead", {"gpu__cuda": (124, "")}, "did not return"),
         ("gpu-xid", {"gpu__kernel_log": (1, "")}, "cannot be read"),

@@ -10,7 +10,7 @@ import pytest
 from gpudock.actions import Action, Write
 from gpudock.converge import Blocked
 from gpudock.errors import Refused
-from gpudock.steps import compose, engine, gpu_mode, image, inputs, jupyter, ports, services, stack
+from gpudock.steps import compose, engine, gpu_mode, image, inputs, jupyter, services, stack
 from gpudock.steps.engine import Engine
 from gpudock.steps.image import Image
 from gpudock.steps.jupyter import Jupyter
@@ -169,31 +169,6 @@ def test_a_foreign_container_of_the_name_is_left_alone(settle: Settle) -> None:
     with pytest.raises(Refused, match="is not gpudock's"):
         stack.plan(settle(), foreign)
     assert stack.down(settle(), foreign, volumes=True) == []
-
-
-@pytest.mark.parametrize(
-    ("others", "listeners", "said"),
-    [
-        (("web 127.0.0.1:8888->80/tcp",), (), "the container web"),
-        ((), ('LISTEN 0 5 0.0.0.0:8888 0.0.0.0:* users:(("python3",pid=71,fd=3))',), "the process python3 (pid=71)"),
-        ((), ("LISTEN 0 5 [::]:8888 [::]:*",), "another process"),
-    ],
-)
-def test_a_taken_port_names_its_holder(
-    settle: Settle, others: tuple[str, ...], listeners: tuple[str, ...], said: str
-) -> None:
-    """By container name, or by process and id."""
-    with pytest.raises(Refused, match="Port 8888 is taken by") as caught:
-        stack.plan(settle(), replace(CONTAINER, others=others, listeners=listeners))
-    assert said in str(caught.value)
-
-
-def test_its_own_port_is_not_taken() -> None:
-    """A container that is started anew holds its own ports."""
-    assert ports.holder_of(8888, "me", ("me 127.0.0.1:8888->8888/tcp",), ("LISTEN 0 5 127.0.0.1:8888 0.0.0.0:*",)) == ""
-    proxy = ('LISTEN 0 4096 127.0.0.1:8888 0.0.0.0:* users:(("docker-proxy",pid=7,fd=7))',)
-    assert ports.holder_of(8888, "me", ("me ", "other 127.0.0.1:9->9/tcp"), proxy) == ""
-    assert ports.holder_of(8888, "me", ("other 127.0.0.1:9->9/tcp",), proxy) == "the process docker-proxy (pid=7)"
 
 
 RUNNING = Services(replace(CONTAINER, id="1", status="running", ours=True), (), ())

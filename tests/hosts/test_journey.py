@@ -171,6 +171,16 @@ def test_a_taken_port_is_named_with_its_holder(bare: TestHost, fab: Fab) -> None
     until_healthy(bare)
 
 
+def test_a_start_that_broke_off_is_put_right(bare: TestHost, fab: Fab) -> None:
+    """Compose renames the container that it replaces; where it ended then, the next setup has one of the right name."""
+    bare.sh(f"docker rename {NAME} 0123_{NAME}")
+    done = fab({"gpu01": (bare, "root")}, "setup", *keys())
+    assert done.code == 0, done.out + done.err
+    assert f"remove 0123_{NAME}, left by a start that broke off … changed" in done.out
+    until_healthy(bare)
+    assert "nothing to change" in fab({"gpu01": (bare, "root")}, "setup", *keys()).out
+
+
 def test_a_container_that_does_not_become_healthy_says_why(bare: TestHost, fab: Fab) -> None:
     """A start that fails ends with the container's own last words, and with the mistake taken back all is well."""
     done = fab({"gpu01": (bare, "root")}, "stack.up", "--set", "stack.environment={GPUDOCK_UID: nobody}")

@@ -149,12 +149,29 @@ def test_a_full_disk_is_told_and_nothing_is_left(host: TestHost, fab: Fab) -> No
     host.sh("umount /var/lib/gpudock")
 
 
+def test_a_taken_port_is_told_before_anything_is_done(host: TestHost, fab: Fab) -> None:
+    """Nobody waits for a build to hear it: setup and plan name the holder first, as far as the host can tell it."""
+    listen = "import socket, time; s = socket.create_server(('127.0.0.1', 7990)); time.sleep(3600)"
+    host.sh(f'setsid python3 -c "{listen}" >/dev/null 2>&1 & echo $! >/run/listener')
+    host.until_listening(7990)
+    for words in (["setup"], ["plan"], ["setup", "--json"]):
+        done = fab({"gpu01": (host, "root")}, *words)
+        assert (done.code, "image" in done.out) == (1, False), done.out
+        assert "Port 7990 is taken by the process python3" in done.out + done.err
+    host.sh("mv /usr/bin/ss /usr/bin/ss.away")
+    done = fab({"gpu01": (host, "root")}, "plan")
+    host.sh("mv /usr/bin/ss.away /usr/bin/ss; kill $(cat /run/listener)")
+    assert "Port 7990 is taken by another process" in done.err
+    assert host.sh("ls /var/lib/gpudock 2>/dev/null; :") == ""
+
+
 def test_a_container_of_somebody_else_is_left_alone(host: TestHost, fab: Fab) -> None:
     """A container that has the name already is not replaced."""
     host.run_container("cuda_container_chatbot")
     before = host.sh("docker inspect -f '{{.Id}} {{.State.StartedAt}}' cuda_container_chatbot")
-    done = fab({"gpu01": (host, "root")}, "stack.up")
-    assert (done.code, "is not gpudock's" in done.err) == (1, True)
+    for task in ("stack.up", "setup"):
+        done = fab({"gpu01": (host, "root")}, task)
+        assert (done.code, "is not gpudock's" in done.err, done.out.count("\n")) == (1, True, 1)
     assert fab({"gpu01": (host, "root")}, "stack.down").code == 0
     assert host.sh("docker inspect -f '{{.Id}} {{.State.StartedAt}}' cuda_container_chatbot") == before
 

@@ -62,10 +62,9 @@ def _mend_inotify(settings: Settings, answers: Answers) -> Sequence[Action]:
 
 def _ports(settings: Settings, answers: Answers) -> Seen | None:
     others, listeners = ports.containers(answers), answers["ports.listeners"].out.splitlines()
-    taken = [(port, ports.holder_of(port, settings.stack.name, others, listeners)) for port in compose.ports(settings)]
+    own = (settings.stack.name,)
+    taken = [(port, ports.holder_of(port, own, others, listeners)) for port in compose.ports(settings)]
     held = [f"{port} by {holder}" for port, holder in taken if holder]
-    if not held and not answers["doctor.ss"].ok:
-        raise CannotTell("there is no ss (iproute2) on this host")
     return Seen(f"taken: {known.listed(held)}") if held else None
 
 
@@ -129,7 +128,7 @@ RULES = (
         "`Bind for 127.0.0.1:8888 failed: port is already allocated`.",
         "{gpudock} setup --set jupyter.port=8889   # or ssh.port, stack.ports; or stop the other one",
         "https://github.com/docker/compose/issues/4950",
-        ("ports.containers", "ports.listeners", "doctor.ss"), _ports,
+        ("ports.containers", "ports.listeners"), _ports,
     ),
     Rule(
         "clock-off", "error", "the clock is right",

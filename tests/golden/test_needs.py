@@ -1,0 +1,63 @@
+"""What the container needs of the host: its ports and its name, free of others and of what a start has left."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gpudock.errors import Refused
+from gpudock.steps import ports, stack
+from tests.conftest import Settle
+from tests.golden.test_plans import CONTAINER, ENGINE, IMAGE, whys
+
+PYTHON = 'LISTEN 0 5 0.0.0.0:8888 0.0.0.0:* users:(("python3",pid=71,fd=3))'
+PROXY = 'LISTEN 0 4096 127.0.0.1:8888 0.0.0.0:* users:(("docker-proxy",pid=7,fd=7))'
+
+
+@pytest.mark.parametrize(
+    ("others", "listeners", "said"),
+    [
+        (("web 127.0.0.1:8888->80/tcp",), (), "the container web"),
+        ((), (PYTHON,), "the process python3 (pid=71)"),
+        ((), ("LISTEN 0 5 [::]:8888 [::]:*",), "another process"),
+        ((), ("LISTEN 0 0 *:8888 *:*",), "another process"),
+    ],
+)
+def test_a_taken_port_names_its_holder(
+    settle: Settle, others: tuple[str, ...], listeners: tuple[str, ...], said: str
+) -> None:
+    """By container name, or by process and id; before there is an image, and before there is an engine."""
+    taken = replace(CONTAINER, others=others, listeners=listeners)
+    bare = replace(taken, image=replace(IMAGE, id="", engine=replace(ENGINE, installed=False, version="")))
+    for container in (taken, bare):
+        with pytest.raises(Refused, match="Port 8888 is taken by") as caught:
+            stack.needs(settle(), container)
+        assert said in str(caught.value)
+    with pytest.raises(Refused, match="Port 8888 is taken by"):
+        stack.plan(settle(), taken)
+
+
+def test_a_daemon_that_is_down_holds_nothing(settle: Settle) -> None:
+    """Its proxies may outlive it for a while, and say nothing about who will have the port."""
+    down = replace(ENGINE, version="")
+    stack.needs(settle(), replace(CONTAINER, image=replace(IMAGE, engine=down), listeners=(PROXY,)))
+
+
+def test_its_own_port_is_not_taken() -> None:
+    """A container that is started anew holds its own ports, also where no ss names Docker's proxy."""
+    own, other = ("me",), "other 127.0.0.1:9->9/tcp"
+    assert ports.holder_of(8888, own, ("me 127.0.0.1:8888->8888/tcp",), ("LISTEN 0 5 127.0.0.1:8888 0.0.0.0:*",)) == ""
+    assert ports.holder_of(8888, own, ("me ", other), (PROXY,)) == ""
+    assert ports.holder_of(8888, own, ("me ", other), ("LISTEN 0 0 *:8888 *:*",)) == ""
+    assert ports.holder_of(8888, own, (other,), (PROXY,)) == "the process docker-proxy (pid=7)"
+
+
+def test_what_a_start_that_broke_off_left_goes_first(settle: Settle) -> None:
+    """A container of the stack under another name holds no port against it, and is removed unless somebody works in it."""
+    left = replace(CONTAINER, astray=("1f_me",), others=("1f_me 127.0.0.1:8888->8888/tcp",), listeners=(PROXY,))
+    planned = whys(stack.plan(settle(), left))
+    removed = planned.index("remove 1f_me, left by a start that broke off")
+    assert planned[removed - 1] == "look whether somebody's work runs in it"
+    assert planned[removed + 2].startswith("start ")
+    assert whys(stack.down(settle(), left))[-1] == planned[removed]
