@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from gpudock import layers
+from gpudock.checks import check
 from gpudock.credentials import hide
 from gpudock.errors import SettingsError
 from gpudock.files import placed
@@ -86,7 +87,7 @@ class _Same(tuple[Layer, ...]):
 def _settle(root: Path, given: _Same, mirrors: _Same) -> Loaded:
     merged = _with_preset(root, _with_profile(root, given))
     settings = typed(merged, Settings)
-    _check(settings, merged)
+    check(settings, {key: value.origin for key, value in merged.items()})
     return Loaded(settings, {".".join(key): value.origin for key, value in merged.items()})
 
 
@@ -97,7 +98,8 @@ def load_inventory(root: Path = ROOT) -> Inventory:
 
 @cache
 def _inventory(given: _Same) -> Inventory:
-    hosts = typed(given[0], Hosts)
+    named = {key: Value({}, value.origin) if value.value is None else value for key, value in given[0].items()}
+    hosts = typed(named, Hosts)  # `gpu01:` with nothing behind it is a host too
     return Inventory(hosts.hosts, hosts.groups)
 
 
@@ -182,43 +184,6 @@ def _with_profile(root: Path, given: Sequence[Layer]) -> Layer:
         raise SettingsError(f"{chosen.origin}: profile: there is no {chosen.value} in config/profiles.yml.{hint}")
     profile = {key[1:]: value for key, value in layer.items() if key[0] == chosen.value and key[1:]}
     return layers.merge([given[0], profile, *given[1:]])
-
-
-def _check(settings: Settings, merged: Layer) -> None:
-    """Check what concerns more than one value. Raises SettingsError."""
-    users: dict[int, str] = {}
-    published = (port if isinstance(port, int) else int(port.partition(":")[0]) for port in settings.stack.ports)
-    stacked = [("stack.ports", port) for port in published]
-    for name, port in [("ssh.port", settings.ssh.port), ("jupyter.port", settings.jupyter.port), *stacked]:
-        if port in users:
-            raise SettingsError(
-                f"{_origin(merged, name)}: {name}: port {port} is used twice; {users[port]} has it too."
-            )
-        users[port] = name
-    for name in ("huggingface", "modelscope"):
-        if "@" in getattr(settings.mirrors, name):
-            raise SettingsError(
-                f"{_origin(merged, f'mirrors.{name}')}: mirrors.{name}: an address with a password would be in "
-                "`docker inspect`; give one without."
-            )
-    for name, file in (
-        ("network.ca_bundle", "" if settings.network.ca_bundle == "auto" else settings.network.ca_bundle),
-        ("jupyter.password_file", settings.jupyter.password_file),
-        ("ssh.password_file", settings.ssh.password_file),
-        ("additions.pip_file", settings.additions.pip_file),
-        *((f"additions.scripts.{kind}", name) for kind, names in _scripts(settings) for name in names),
-    ):
-        if file and not Path(file).expanduser().is_file():
-            raise SettingsError(f"{_origin(merged, name)}: {name}: there is no file {file}.")
-
-
-def _scripts(settings: Settings) -> Iterator[tuple[str, Sequence[str]]]:
-    return ((kind, getattr(settings.additions.scripts, kind)) for kind in settings.additions.scripts.__struct_fields__)
-
-
-def _origin(merged: Layer, name: str) -> str:
-    value = merged.get(tuple(name.split(".")))
-    return value.origin if value else "config"
 
 
 def _leaves(value: Any, within: str = "") -> Iterator[tuple[str, Any]]:

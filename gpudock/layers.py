@@ -40,16 +40,26 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+
 
 def from_file(path: Path, shown: str) -> Layer:
     """Read a layer from a YAML file; `shown` is how errors name it. Raises SettingsError."""
-    loader = _Loader(path.read_text())
+    text = path.read_text()
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         return dict(_flatten(loader, node, (), shown)) if node else {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise SettingsError(f"{shown}{line}: is no YAML: {getattr(error, 'problem', error)}.") from None
+        raise SettingsError(f"{shown}{line}: is no YAML: {_problem(error, text)}.") from None
     finally:
         loader.dispose()
+
+
+def _problem(error: yaml.YAMLError, text: str) -> str:
+    """What is wrong, in the parser's words; a tab, which it calls a character that cannot start a token, in ours."""
+    mark = getattr(error, "problem_mark", None)
+    line = text.splitlines()[mark.line] if mark and mark.line < text.count("\n") else ""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "a tab stands at the line's beginning, where YAML takes spaces alone"
+    return str(getattr(error, "problem", error))
 
 
 def from_mapping(values: Mapping[str, Any], origin: str, within: Key = ()) -> Layer:
@@ -81,6 +91,11 @@ def from_overrides(overrides: Iterable[str]) -> Layer:
             raise SettingsError(f"--set {text}: should be section.key=value, for example --set jupyter.port=8889.")
         layer[tuple(name.strip().split("."))] = Value(scalar(value), f"--set {name}")
     return layer
+
+
+def place(origin: str, name: str) -> str:
+    """Where a setting was given, and its name if the place does not tell it."""
+    return origin if origin == f"--set {name}" else f"{origin or 'config'}: {name}"
 
 
 def scalar(text: str) -> Any:
@@ -128,7 +143,9 @@ def _flatten(loader: Any, node: yaml.Node, key: Key, shown: str) -> Iterator[tup
     if not isinstance(node, yaml.MappingNode):
         if not key:
             raise SettingsError(f"{origin}: should hold section: {{key: value}}, not a single value.")
-        yield key, Value(loader.construct_object(node, deep=True), origin)
+        value = loader.construct_object(node, deep=True)
+        if value is not None or len(key) > 1:  # a section with nothing in it says nothing
+            yield key, Value(value, origin)
         return
     if not node.value and key:
         yield key, Value({}, origin)

@@ -7,18 +7,25 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-Port = Annotated[int, Meta(ge=1, le=65535, description="A TCP port, 1 to 65535.")]
-Seconds = Annotated[int, Meta(ge=1, description="Whole seconds, at least 1.")]
-Name = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", description="A name as Docker takes it.")]
-Reference = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._/:@-]*$", description="An image's name, in lower case.")]
-Path = Annotated[str, Meta(pattern=r"^/", description="A path on the host, from the root.")]
-Volume = Annotated[str, Meta(pattern=r"^[^:]+:/[^:]*(:ro|:rw)?$", description="source:/target or source:/target:ro")]
-Python = Literal["3.10", "3.11", "3.12", "3.13", "3.14"]
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-Text = Annotated[str, Meta(min_length=1)]
-Account = Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_-]{0,30}$", description="The name of an account.")]
-Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="The name of an environment variable.")]
-Binding = Annotated[str, Meta(pattern=r"^\d{1,5}:\d{1,5}(/(tcp|udp))?$", description="host port:container port")]
+from gpudock.forms import (
+    Account,
+    Address,
+    Binding,
+    Locale,
+    Name,
+    Package,
+    Path,
+    Port,
+    Project,
+    Proxy,
+    Python,
+    Reference,
+    Seconds,
+    Sha256,
+    Text,
+    Variable,
+    Volume,
+)
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -56,8 +63,8 @@ Preset = dict[LayerName, str | tuple[Text, ...]]  # a mirror preset: a layer's a
 class Network(Section, frozen=True):
     """Proxies and the CA bundle, for downloads on the host and in the build."""
 
-    http_proxy: str
-    https_proxy: str
+    http_proxy: Proxy
+    https_proxy: Proxy
     no_proxy: str
     ca_bundle: str
 
@@ -91,7 +98,7 @@ class Toolkit(Section, frozen=True):
     cuda_repository: Annotated[str, Meta(pattern=r"^https?://[^@\s]+$")]
     cuda_fingerprint: Annotated[str, Meta(pattern=r"^[0-9A-F]{40}$")]
     channel: Literal["stable", "experimental"]
-    version: Annotated[str, Meta(pattern=r"^(\d+\.\d+\.\d+([~-][\w.~-]+)?)?$")]
+    version: Annotated[str, Meta(pattern=r"^(\d+\.\d+\.\d+([~-][\w.~-]+)?)?$", description="A version such as 1.20.0.")]
     minimum_version: Annotated[str, Meta(pattern=r"^\d+\.\d+\.\d+$")]
     allow_vulnerable: bool
     hold: bool
@@ -132,7 +139,7 @@ class Image(Section, frozen=True):
     groups: Annotated[tuple[Name, ...], Meta(min_length=1)]
     source: Literal["build", "push"]
     build_host: str
-    push_stage: Annotated[int, Meta(ge=1, description="Megabytes, compressed.")]
+    push_stage: Annotated[int, Meta(ge=1, description="Megabytes, compressed, at least 1.")]
 
 
 class Scripts(Section, frozen=True):
@@ -147,7 +154,7 @@ class Scripts(Section, frozen=True):
 class Additions(Section, frozen=True):
     """What the operator adds to image and container."""
 
-    apt: tuple[Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.+-]+(:[a-z0-9]+)?(=\S+)?$")], ...]
+    apt: tuple[Package, ...]
     pip: tuple[Text, ...]
     pip_file: str
     scripts: Scripts
@@ -156,16 +163,16 @@ class Additions(Section, frozen=True):
 class Stack(Section, frozen=True):
     """The container."""
 
-    name: Name
-    bind_address: Text
+    name: Project
+    bind_address: Address
     ports: tuple[Port | Binding, ...]
     volumes: tuple[Volume, ...]
     environment: dict[Variable, str | int]
-    shm_size: Annotated[str, Meta(pattern=r"^\d+ ?[kmgKMG]?[bB]?$")]
+    shm_size: Annotated[str, Meta(pattern=r"^\d+ ?[kmgKMG]?[bB]?$", description="A size such as 16gb.")]
     restart: Literal["no", "always", "on-failure", "unless-stopped"]
     user: Literal["operator", "root"]
     timezone: Text
-    locale: Annotated[str, Meta(pattern=r"^(C|POSIX|[a-z]{2,3}_[A-Z]{2}|C\.UTF-8|[a-z]{2,3}_[A-Z]{2}\.UTF-8)$")]
+    locale: Locale
     wait: Seconds
 
 

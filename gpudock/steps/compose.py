@@ -54,7 +54,7 @@ def _document(settings: Settings, machine: Machine, mode: str) -> dict[str, Any]
     service |= {
         "container_name": settings.stack.name,
         "image": settings.image.name,
-        "ports": [f"{settings.stack.bind_address}:{binding}" for binding in bindings(settings)],
+        "ports": [f"{_address(settings)}:{binding}" for binding in bindings(settings)],
         "volumes": [*_named(service), *settings.stack.volumes, f"{folder(settings)}/container:/etc/gpudock:ro"],
         "restart": settings.stack.restart,
         "shm_size": settings.stack.shm_size,
@@ -77,6 +77,12 @@ def bindings(settings: Settings) -> list[str]:
     """The published ports as Compose writes them, `host:container`, the services' own first."""
     every = [settings.ssh.port, settings.jupyter.port, *settings.stack.ports]
     return [port if isinstance(port, str) else f"{port}:{port}" for port in every]
+
+
+def _address(settings: Settings) -> str:
+    """The address ports are published at, in brackets where it has colons itself."""
+    address = settings.stack.bind_address
+    return f"[{address}]" if ":" in address else address
 
 
 def named_volumes(settings: Settings) -> list[str]:

@@ -96,14 +96,16 @@ def public_keys(settings: Settings) -> str:
 
     `auto` takes ~/.ssh/*.pub and ~/.ssh/authorized_keys; where there is none, a key pair made for gpudock.
     """
-    if tuple(settings.ssh.authorized_keys) != ("auto",):
-        return "".join(_keys(Path(name).expanduser()) for name in settings.ssh.authorized_keys)
+    named = settings.ssh.authorized_keys
+    lines = [line for name in named for line in (_found() if name == "auto" else _keys(Path(name).expanduser()))]
+    return "".join(f"{line}\n" for line in dict.fromkeys(lines)) or own_key.public_key()
+
+
+def _found() -> list[str]:
+    """The keys of the operator's own ~/.ssh."""
     home = str(Path.home() / ".ssh")
     found = [Path(name) for name in (*sorted(glob.glob(f"{home}/*.pub")), f"{home}/authorized_keys")]
-    lines = [
-        line for path in found if path.is_file() for line in path.read_text().splitlines() if accounts.is_key(line)
-    ]
-    return "".join(f"{line}\n" for line in dict.fromkeys(lines)) or own_key.public_key()
+    return [line for path in found if path.is_file() for line in path.read_text().splitlines() if accounts.is_key(line)]
 
 
 def command(settings: Settings, host: str, user: str) -> str:
@@ -122,14 +124,14 @@ def uses_own_key(settings: Settings) -> bool:
     return own_key.PUBLIC.is_file() and public_keys(settings) == own_key.PUBLIC.read_text()
 
 
-def _keys(path: Path) -> str:
+def _keys(path: Path) -> list[str]:
     try:
         lines = [line for line in path.read_text().splitlines() if accounts.is_key(line)]
     except OSError as error:
         raise UsageError(f"ssh.authorized_keys: {path}: {error.strerror}.") from None
     if not lines:
         raise UsageError(f"ssh.authorized_keys: {path} holds no public key.")
-    return "".join(f"{line}\n" for line in lines)
+    return lines
 
 
 def start_step(ask: Callable[[Settings], str | None]) -> Step[Ssh]:

@@ -127,6 +127,7 @@ def test_the_compose_file_is_safe_and_sound(settle: Settle) -> None:
     assert (service["environment"]["GPUDOCK_USER"], service["environment"]["GPUDOCK_UID"]) == ("ops", "1234")
     assert service["runtime"] == "nvidia"
     assert "privileged" not in service
+    assert service_of(settle("stack.bind_address='::1'"), DEBIAN)["ports"][0] == "[::1]:8022:8022"
     assert "/opt/ai:/opt/ai" in service["volumes"]
     assert "/var/lib/gpudock/cuda_container_chatbot/container:/etc/gpudock:ro" in service["volumes"]
 

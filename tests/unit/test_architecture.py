@@ -20,9 +20,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Lower layers know nothing of higher ones.
 LAYERS = [
     {"start"},
-    {"errors", "engine_api", "tree"},
+    {"errors", "engine_api", "tree", "forms"},
     {"settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
     {"forward", "typed", "files"},
+    {"checks"},
     {"redaction", "config", "host", "logs", "rollout"},
     {"docker_api", "questions", "actions", "mirrors", "own_key"},
     {"lock"},

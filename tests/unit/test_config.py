@@ -47,13 +47,13 @@ def test_later_layers_win_and_tell_their_origin(root: Path) -> None:
     """local.yml, group, host, environment and --set win in this order, each named with its place."""
     (root / "config/local.yml").write_text("stack:\n  wait: 1\n")
     (root / "config/hosts.yml").write_text(
-        "groups:\n  train: {hosts: ['gpu[01-02]'], settings: {stack: {wait: 2, timezone: a}}}\n"
+        "groups:\n  train: {hosts: ['gpu[01-02]'], settings: {stack: {wait: 2, locale: C}}}\n"
         "hosts:\n  gpu01: {settings: {stack: {wait: 3}}}\n"
     )
     assert load(environ={}, root=root).settings.stack.wait == 1
     assert load(environ={}, root=root, host="gpu02").settings.stack.wait == 2
     loaded = load(environ={}, root=root, host="gpu01")
-    assert (loaded.settings.stack.wait, loaded.settings.stack.timezone) == (3, "a")
+    assert (loaded.settings.stack.wait, loaded.settings.stack.locale) == (3, "C")
     loaded = load(environ={"GPUDOCK_STACK__WAIT": "4"}, root=root, host="gpu01")
     assert (loaded.settings.stack.wait, loaded.origins["stack.wait"]) == (4, "the environment's GPUDOCK_STACK__WAIT")
     loaded = load(["stack.wait=5"], environ={"GPUDOCK_STACK__WAIT": "4"}, root=root)
@@ -69,26 +69,6 @@ def test_an_unknown_key_names_file_line_and_the_nearest(root: Path) -> None:
     assert "Did you mean ports?" in message
 
 
-@pytest.mark.parametrize(
-    ("override", "said"),
-    [
-        ("jupyter.port=x", "expected `int`, got `str`"),
-        ("jupyter.port=70000", "<= 65535"),
-        ("jupyter.port=8022", "used twice; ssh.port has it too"),
-        ("stack.ports=[8888]", "used twice; jupyter.port has it too"),
-        ("stack.name=''", "stack.name"),
-        ("gpu.use=perhaps", "gpu.use"),
-        ("mirror=cm", "There are: auto, cn, none."),
-        ("network.ca_bundle=/nonexistent", "there is no file /nonexistent"),
-        ("nonsense", "should be section.key=value"),
-        ("stack=5", "expected `object`"),
-    ],
-)
-def test_a_wrong_value_is_refused_with_its_key(root: Path, override: str, said: str) -> None:
-    """Type, range, doubled port, empty name, missing file: each is told apart, before anything is touched."""
-    assert said in fails(root, override)
-
-
 def test_a_wrong_environment_variable_is_named(root: Path) -> None:
     """A variable with a misspelt key is an error that names the variable."""
     assert "GPUDOCK_STACK__NAMEX" in fails(root, environ={"GPUDOCK_STACK__NAMEX": "a"})
@@ -97,20 +77,6 @@ def test_a_wrong_environment_variable_is_named(root: Path) -> None:
 def test_secrets_variables_are_no_settings(root: Path) -> None:
     """GPUDOCK_JUPYTER_PASSWORD is a secret and no key of the settings."""
     load(environ={"GPUDOCK_JUPYTER_PASSWORD": "geheim"}, root=root)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("stack: {wait: 1\n", "is no YAML"),
-        ("a\n", "should hold section"),
-        ("stack:\n  wait: 1\n  wait: 2\n", "config/local.yml:3: wait stands here again; its first place is line 2"),
-    ],
-)
-def test_broken_yaml_names_its_line(root: Path, text: str, said: str) -> None:
-    """YAML that does not parse, or says a thing twice, is refused with the line."""
-    (root / "config/local.yml").write_text(text)
-    assert said in fails(root)
 
 
 def test_scalars_are_as_everybody_means_them(root: Path) -> None:
@@ -220,7 +186,9 @@ def test_files_are_found_from_where_they_are_named(
 ) -> None:
     """From the project's folder in config/, from the current one on the command line; ~ is home, and a key no file."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    for path in (root / "scripts/mount.sh", root / "wanted.txt", elsewhere / "here.sh"):
+    monkeypatch.setenv("HOME", str(elsewhere))
+    ours = (root / name for name in ("scripts/mount.sh", "wanted.txt", "keys/me.pub", "amy.pub"))
+    for path in (*ours, *(elsewhere / name for name in ("here.sh", "bob.pub", "eve.pub"))):
         path.parent.mkdir(exist_ok=True)
         path.touch()
     (root / "config/local.yml").write_text(

@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from gpudock.config import own
+from gpudock.steps import ssh
+from tests.conftest import Settle
 
 ASK = "from gpudock import own_key; print(own_key.public_key(), end='')"
 
@@ -29,6 +33,18 @@ print(key.public_bytes(s.Encoding.OpenSSH, s.PublicFormat.OpenSSH).decode())"""
     made = subprocess.run([sys.executable, "-c", derived], capture_output=True, check=True, text=True).stdout
     assert answers.pop() == f"{made.strip()} gpudock\n"
     assert oct(private.stat().st_mode)[-3:] == "600"
+
+
+def test_keys_of_ones_own_stand_beside_the_named(
+    settle: Settle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`auto` is ~/.ssh, alone or beside files; a key that is in both comes once."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/id.pub").write_text("ssh-ed25519 AAAA me\n")
+    (tmp_path / "team").write_text("# ours\nssh-ed25519 BBBB you\nssh-ed25519 AAAA me\n")
+    keys = ssh.public_keys(settle(f"ssh.authorized_keys=[auto, {tmp_path}/team]"))
+    assert keys == "ssh-ed25519 AAAA me\nssh-ed25519 BBBB you\n"
 
 
 def test_where_it_is_kept(tmp_path: Path) -> None:

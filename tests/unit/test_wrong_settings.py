@@ -1,0 +1,83 @@
+"""What wrong settings get: the place, the key, and what would be right, in words that are no programmer's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpudock.checks import ZONES
+from gpudock.config import load, load_inventory
+from tests.unit.test_config import fails, root
+
+__all__ = ["root"]
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("jupyter.port=x", "--set jupyter.port: should be a whole number, not text. (it is 'x')"),
+        ("jupyter.port=70000", "should be a TCP port, 1 to 65535."),
+        ("stack.wait=0", "at least 1"),
+        ("jupyter.port=8022", "used twice; ssh.port has it too"),
+        ("stack.ports=[8888]", "used twice; jupyter.port has it too"),
+        ("stack.name=''", "stack.name"),
+        ("gpu.use=perhaps", "gpu.use"),
+        ("mirror=cm", "There are: auto, cn, none."),
+        ("network.ca_bundle=/nonexistent", "there is no file /nonexistent"),
+        ("nonsense", "should be section.key=value"),
+        ("stack=5", "should be a section"),
+        ("stack.ports=7860", "should be a list, not a whole number; put it in brackets"),
+        ("stack.ports=['a:b']", "should be a TCP port, 1 to 65535, or host port:container port"),
+        ("stack.ports=['99999:80']", "99999 is no port"),
+        ("stack.name=Chat.Bot", "should be a name of small letters"),
+        ("stack.volumes=['data/models:/opt/ai']", "should be /folder:/target or volume:/target"),
+        ("stack.bind_address=localhost", "should be an IP address"),
+        ("stack.environment={A: true}", "not true or false; put it in quotes"),
+        ("stack.environment={1A: x}", "each name should be the name of an environment variable"),
+        ("stack.timezone=Asia/Peking", "there is no time zone Asia/Peking"),
+        ("image.python=2.7", "should be one of 3.10, 3.11"),
+        ("image.groups=[notebok]", "there is no notebok in docker/requirements. Did you mean notebook?"),
+        ("image.groups=[auto, llm]", "auto stands alone"),
+        ("image.groups=[]", "should not be empty"),
+        ("ssh.users={alice: {}}", "lacks keys"),
+        ("ssh.users={alice: {keys: [/nonexistent]}}", "ssh.users.alice.keys: there is no file /nonexistent"),
+        ("ssh.authorized_keys=[auto, /nonexistent]", "there is no file /nonexistent"),
+        ("network.https_proxy=proxy:3128", "should be an address such as http://proxy:3128"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_key(root: Path, override: str, said: str) -> None:
+    """Type, range, doubled port, empty name, missing file: each is told apart, before anything is touched."""
+    if "timezone" in override and not ZONES.is_dir():
+        pytest.skip("this machine has no time zones to compare with")
+    assert said in fails(root, override)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("stack: {wait: 1\n", "is no YAML"),
+        ("a\n", "should hold section"),
+        ("stack:\n\twait: 1\n", "config/local.yml:2: is no YAML: a tab stands at the line's beginning"),
+        ("- stack\n", "should hold section"),
+        ("stack:\n  wait: 1\n  wait: 2\n", "config/local.yml:3: wait stands here again; its first place is line 2"),
+    ],
+)
+def test_broken_yaml_names_its_line(root: Path, text: str, said: str) -> None:
+    """YAML that does not parse, or says a thing twice, is refused with the line."""
+    (root / "config/local.yml").write_text(text)
+    assert said in fails(root)
+
+
+def test_a_wrong_address_is_not_shown_with_its_password(root: Path) -> None:
+    """It may be in an address that is not in the form of one."""
+    assert "geheim" not in fails(root, "network.https_proxy=me:geheim@proxy:3128")
+
+
+def test_what_is_left_empty_says_nothing(root: Path) -> None:
+    """A section whose lines are all comments, and a host without settings of its own, are no errors."""
+    (root / "config/local.yml").write_text("jupyter:\n#  port: 9999\nstack:\n  wait: 7\n")
+    (root / "config/hosts.yml").write_text("hosts:\n  gpu01:\n  gpu02: {user: root}\ngroups:\n")
+    settings = load(environ={}, root=root, host="gpu01").settings
+    assert (settings.jupyter.port, settings.stack.wait) == (8888, 7)
+    assert load_inventory(root).expand("all") == ["gpu01", "gpu02"]
