@@ -9,6 +9,8 @@ from invoke.parser import Argument
 
 from gpudock.errors import UsageError
 
+VALUES = {"canary": "N", "max-failures": "N", "set": "KEY=VALUE"}  # how the help names the options' values
+
 
 @dataclass(frozen=True)
 class Options:

@@ -5,20 +5,35 @@ Inside the activated environment plain `inv` and `fab` do the same work, without
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
+import shlex
 import sys
+import textwrap
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
-from invoke.exceptions import ParseError
+from invoke.completion.complete import print_completion_script
+from invoke.exceptions import Exit, ParseError
 from invoke.parser import Parser, ParserContext
 from invoke.program import Program
 
 from gpudock import __version__
 from gpudock.errors import UsageError
-from gpudock.inventory import nearest
-from gpudock.options import Rollout
+from gpudock.options import VALUES, Rollout
+
+
+class Context(ParserContext):
+    """A task's options, whose help names the values as they are: `--canary=N`."""
+
+    def help_for(self, flag: str) -> tuple[str, str]:
+        """The option as it is typed, and its help."""
+        names, explained = super().help_for(flag)
+        shown = VALUES.get(self.flags[flag].names[0])
+        return (f"{names.partition('=')[0]}={shown}" if shown else names), explained
 
 
 class Hints(Program):
@@ -29,7 +44,10 @@ class Hints(Program):
 
         That is 50 ms of each run; PYTHONDONTWRITEBYTECODE still has its say.
         """
-        super().parse_core(argv)
+        try:
+            super().parse_core(argv)
+        except ParseError as error:
+            raise self._usage(error) from None
         sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
 
     def parse_tasks(self) -> None:
@@ -38,7 +56,47 @@ class Hints(Program):
         try:
             super().parse_tasks()
         except ParseError as error:
-            raise UsageError(self._explain(error)) from None
+            raise self._usage(error) from None
+
+    def parse_cleanup(self) -> None:
+        """Print lists, help, what completes a word, of `./inv …` too. Raises UsageError for what is not there."""
+        self.core.remainder = re.sub(rf"^\S*/(?={self.binary} )", "", self.core.remainder)
+        try:
+            super().parse_cleanup()
+        except ParseError as error:
+            raise self._usage(error) from None
+        except Exit as end:
+            from gpudock import hints  # an error alone needs it
+
+            if said := hints.no_group(str(end.message), self.collection.task_names):
+                raise UsageError(said) from None
+            raise
+
+    def parse_core_args(self) -> None:
+        """Parse the program's own options; the script that completes words calls us by our path, wherever one is."""
+        super().parse_core_args()
+        if shell := self.args["print-completion-script"].value:
+            from gpudock.config import ROOT
+
+            with redirect_stdout(StringIO()) as script:
+                print_completion_script(shell=shell, names=self.binary_names)
+            path = shlex.quote(str(ROOT / self.binary))
+            print(re.sub(rf"\b{self.binary} (?=[^\n]*--complete --)", f"{path} ", script.getvalue(), count=1))
+            raise Exit
+
+    def no_tasks_given(self) -> None:
+        """Show the tasks: who types nothing but our name wants to know what there is."""
+        print(f"Usage: {self.binary} TASK [--options]; {self.binary} --help TASK explains one, --help us.\n")
+        self.list_tasks()
+        raise Exit
+
+    def print_task_help(self, name: str) -> None:
+        """Print a task's help, long lines folded."""
+        print(f"Usage: {self.binary} [--core-opts] {name} [--options] [other tasks here ...]\n")
+        for line in (inspect.getdoc(self.collection[name]) or "").splitlines():
+            print(textwrap.fill(line, 80, initial_indent="  ", subsequent_indent="  "))
+        print("\nOptions:")
+        self.print_columns(self.parser.contexts[name].help_tuples())
 
     def _make_parser(self) -> Parser:
         """Have the parser know only of tasks that are named: it copies all it knows, which is 40 ms for all of ours.
@@ -47,7 +105,7 @@ class Hints(Program):
         """
         words = {*self.core.unparsed, self.args.help.value}
         contexts = [
-            ParserContext(name=name, aliases=aliases, args=Rollout.beside(self.collection[name].get_arguments()))
+            Context(name=name, aliases=aliases, args=Rollout.beside(self.collection[name].get_arguments()))
             for name, aliases in self.collection.task_names.items()
             if self.args.complete.value or words & {name, *aliases}
         ]
@@ -66,24 +124,25 @@ class Hints(Program):
             spelled += [f"--{option}", word] if option and word[0] != "-" and word not in tasks else [word]
         return spelled
 
-    def _explain(self, error: ParseError) -> str:
-        if lacking := re.fullmatch(r"Flag <Argument: (\S+).*> needed value and was not given one!", str(error)):
-            return f"The option --{lacking.group(1)} needs a value."
-        unknown = re.fullmatch(r"No idea what '(.*)' is!", str(error))
-        if not unknown:
-            return str(error)
-        word = unknown.group(1)
-        if not word.startswith("-"):
-            return f"There is no task {word}.{nearest(word, self.collection.task_names)} `inv --list` shows all."
-        task = error.context.name if error.context else None
-        known = [name for name in error.context.flags if name.startswith("--")] if error.context else []
-        return f"{task or 'inv'} has no option {word}.{nearest(word, known)}"
+    def _usage(self, error: ParseError) -> UsageError:
+        from gpudock import hints  # an error alone needs it
+
+        known = self.collection.task_names if hasattr(self, "collection") else ()
+        words = self.core.unparsed if hasattr(self, "core") else ()
+        return UsageError(hints.explain(error, self.binary, words, known))
 
 
 def main() -> None:
     """Be the program that the first argument names, `inv` or `fab`."""
     name = os.path.basename(sys.argv.pop(1))
     sys.argv[0] = name
+    try:
+        _run(name)
+    except BrokenPipeError:  # `inv --list | head`: who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(name: str) -> None:
     made: dict[str, Any]
     if name == "fab":
         import fabric  # 230 ms

@@ -32,7 +32,7 @@ LAYERS = [
     {"live", "json_report", "command"},
     {"runner"},
     {"connection"},
-    {"fleet", "program"},
+    {"fleet", "program", "hints"},
     {"inside", "steps", "development"},
 ]
 LAZY = {("command", "runner")}  # a task called directly runs itself

@@ -54,7 +54,7 @@ def test_a_plain_task_beside_ours_takes_the_rollouts_options(project: Path) -> N
     assert "not begun, as the canary failed on own-one" in done.out
     assert "own-one mine: failed" in done.err
     assert "own-two mine" not in done.err
-    assert "--max-failures=STRING" in fab(project, "--help", "mine").out
+    assert "--max-failures=N" in fab(project, "--help", "mine").out
 
 
 def test_an_option_of_the_tasks_own_stays_its_own(project: Path) -> None:

@@ -1,0 +1,66 @@
+"""What the programs say of a wrong word, and how they help with right ones."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+
+import pytest
+
+from gpudock.config import ROOT
+from tests.conftest import program
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run `./inv …` or `./fab …` in the checkout."""
+    return subprocess.run([f"./{words[0]}", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["inv", "stup"], "There is no task stup. Did you mean setup? `inv --list` shows all.\n"),
+        (["inv", "xyzzy"], "There is no task xyzzy. `inv --list` shows all.\n"),
+        (["inv", "toolkit"], "toolkit is a group of tasks: toolkit.channel, "),
+        (["inv", "--help", "stup"], "There is no task stup. Did you mean setup?"),
+        (["inv", "--list", "toolki"], "There is no group of tasks toolki. Did you mean toolkit?\n"),
+        (["fab", "-H", "gpu01", "tolkit.install"], "Did you mean toolkit.install?"),
+        (["fab", "-H"], "The option -H needs a value.\n"),
+        (["inv", "setup", "--jsn"], "setup has no option --jsn. Did you mean --json?\n"),
+        (["inv", "setup", "--set"], "The option --set needs a value.\n"),
+        (["inv", "setup", "--set", "ssh.port", "22"], "--set ssh.port 22: should be --set ssh.port=22, in one word.\n"),
+        (["inv", "--dry-run", "setup"], "--dry-run belongs behind the task, for example: inv setup --dry-run\n"),
+        (["fab", "--canary=2", "setup"], "--canary belongs behind the task, for example: fab setup --canary=N\n"),
+        (["inv", "setup", "-H", "gpu01"], "Servers are for fab: ./fab -H NAME setup\n"),
+    ],
+)
+def test_a_wrong_word_is_usage_with_what_was_probably_meant(words: Sequence[str], said: str) -> None:
+    """A misspelt task, group or option, or one in the wrong place, ends with code 2 before anything is touched."""
+    done = run(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_without_a_task_the_tasks_are_shown() -> None:
+    """Who types the program's name alone sees what there is to type."""
+    done = run("inv")
+    assert (done.returncode, "Usage: inv TASK" in done.stdout, "toolkit.install" in done.stdout) == (0, True, True)
+
+
+def test_the_help_of_a_task_fits_a_terminal_and_names_values() -> None:
+    """No line is longer than 80 letters, and numbers are not called strings."""
+    done = run("inv", "--help", "doctor")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "code 4 if an error is found." in done.stdout
+    for option in ("--canary=N", "--max-failures=N", "--set=KEY=VALUE"):
+        assert option in done.stdout
+
+
+@pytest.mark.parametrize("name", ["inv", "fab"])
+def test_words_are_completed_for_the_program_as_it_is_called(name: str) -> None:
+    """The shell's script calls our path, as `inv` is not on PATH, and options of a task are found behind `./inv`."""
+    script = run(name, "--print-completion-script", "bash").stdout
+    assert f"`{ROOT}/{name} --complete -- " in script
+    words = f"./{name} stack.up --dr"
+    typed = f"COMP_WORDS=({words}); _complete_{name} ./{name} --dr; echo ${{COMPREPLY[@]}}"
+    assert program(["bash", "-c", f"{script}\n{typed}"]).out == "--dry-run\n"
