@@ -65,6 +65,7 @@ class Connector:
                 connection.open()
                 break
             except (OSError, EOFError, paramiko.SSHException) as error:
+                connection.client.close()  # it was not let in, but its socket is open
                 if attempt == self.settings.connect_attempts or not _may_pass(error):
                     raise _explained(connection, error) from None
             time.sleep(2 ** (attempt - 1) * random.uniform(0.75, 1.25))  # noqa: S311  # apart from each other
@@ -144,7 +145,12 @@ def _may_pass(error: Exception) -> bool:
     """Whether trying again may help: not for a key, a password or a name that is wrong."""
     if isinstance(error, socket.gaierror):
         return error.errno == socket.EAI_AGAIN
-    return not isinstance(error, (paramiko.BadHostKeyException, paramiko.AuthenticationException))
+    return not isinstance(error, paramiko.BadHostKeyException) and not _is_refused(error)
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether it is about who we are. That we have no key at all paramiko tells by its most general exception."""
+    return isinstance(error, paramiko.AuthenticationException) or "No authentication methods available" in str(error)
 
 
 def _explained(connection: fabric.Connection, error: Exception) -> Unreachable:
@@ -155,7 +161,7 @@ def _explained(connection: fabric.Connection, error: Exception) -> Unreachable:
             "was set up anew or someone is in between: ask its owner, then remove the old key with "
             f"`ssh-keygen -R '{_known_name(connection)}'`."
         )
-    if isinstance(error, paramiko.AuthenticationException):
+    if _is_refused(error):
         return Unreachable(
             f"{name}: no key or password was accepted. Name the right user and key in ~/.ssh/config or with -i, "
             "load the key into the agent, or use --prompt-for-login-password or GPUDOCK_LOGIN_PASSWORD."

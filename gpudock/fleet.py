@@ -43,7 +43,7 @@ class FleetExecutor(fabric.Executor):  # type: ignore[misc]
             return [Target(LOCAL, lambda: context)]
         connector = Connector(load().settings.fleet)
         made = {name: connector.prepare(connection(name, self.config)) for name in names}
-        return [Target(name, partial(connector.connect, made[name]), name) for name in names]
+        return [Target(name, partial(connector.connect, made[name]), name, made[name].close) for name in names]
 
 
 def connection(name: str, config: invoke.Config) -> fabric.Connection:

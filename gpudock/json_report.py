@@ -48,7 +48,6 @@ class JsonReport(Report):
         self._object({"host": host, "step": step, "status": "ok", "actions": [], "facts": dict(facts), "seconds": 0.0})
 
     def close(self, codes: Mapping[str, int]) -> None:
-        self.logs.close()
         count = Counter(outcome.status for outcome in self.outcomes)
         summary = {
             "hosts": self.hosts,

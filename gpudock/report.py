@@ -113,7 +113,6 @@ class Report:
 
     def close(self, codes: Mapping[str, int]) -> None:
         """Print the summary, where there is something to sum up: of many hosts a table, then one line."""
-        self.logs.close()
         for host in codes:
             self._tell_skipped(host)
         if not self.outcomes and not self.left_out:

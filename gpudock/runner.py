@@ -38,11 +38,15 @@ LOCAL = "localhost"
 
 @dataclass(frozen=True)
 class Target:
-    """A host of the command line and how to get a context for it. Connecting raises Unreachable."""
+    """A host of the command line, how to get a context for it, and what to do with it after its work.
+
+    Connecting raises Unreachable.
+    """
 
     name: str
     connect: Callable[[], invoke.Context]
     inventory_name: str | None = None
+    close: Callable[[], None] = lambda: None
 
     @classmethod
     def of(cls, context: invoke.Context) -> Target:
@@ -76,7 +80,10 @@ class Run:
     def on(self, target: Target) -> int:
         """Run all work on one host up to the first failure and return its exit code; what fails is reported."""
         self.report.arrive(target.name)
-        code = self._on(target)
+        try:
+            code = self._on(target)
+        finally:
+            target.close()
         self.report.leave(target.name, code)
         return code
 

@@ -6,6 +6,7 @@ import codecs
 import os
 import pty
 import re
+import resource
 import select
 import signal
 import subprocess
@@ -51,6 +52,18 @@ def test_the_login_password_is_given_once(three: Fleet) -> None:
     assert three.run("mark.make", environ=passwords)[0] == 0
     code, _, err = three.run("mark.make", environ={**passwords, "GPUDOCK_LOGIN_PASSWORD": "wrong"})
     assert (code, err.count("no key or password was accepted"), "wrong" in err) == (3, 3, False)
+
+
+def test_hosts_are_more_than_files_may_be_open(three: Fleet) -> None:
+    """Each host's connection ends with its work: 40 hosts, 4 at a time, with 32 open files; without a key it says so."""
+    block = three.config.read_text().partition("\n\n")[0]
+    others = re.sub(r" *IdentityFile.*\n", "", block.replace("gpu01", "refused*"))
+    three.config.write_text(f"{block.replace('gpu01', 'open*')}\n\n{others}\n")
+    three.hosts["gpu01"].write("/srv/name", "here")
+    running = three.start("plain", "-H", "refused[1-3],open[01-37]", environ={"GPUDOCK_FLEET__PARALLEL": "4"})
+    resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (32, 32))
+    code, out, err = ended(running)
+    assert (code, out.count("here"), err.count("no key or password was accepted")) == (3, 37, 3), err
 
 
 def test_the_canary_fails_and_nothing_else_is_touched(three: Fleet) -> None:

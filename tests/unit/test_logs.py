@@ -36,7 +36,6 @@ def test_secrets_are_taken_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert credentials.secret("GPUDOCK_SUDO_PASSWORD") == "correct horse"
     written = Logs(tmp_path, "setup")
     written.write("gpu01", "sudo: correct horse is wrong\nfetch https://me:geheim@mirror/simple")
-    written.close()
     text = Path(written.path("gpu01")).read_text()
     assert "correct horse" not in text
     assert "geheim" not in text
@@ -51,7 +50,6 @@ def test_old_runs_go(tmp_path: Path) -> None:
         (tmp_path / f"20200101T{number:06}-setup-1").mkdir()
     written = Logs(tmp_path, "setup")
     written.write("gpu01", "x")
-    written.close()
     assert len(list(tmp_path.iterdir())) == logs.KEEP
     assert not (tmp_path / "20200101T000000-setup-1").exists()
 
@@ -62,3 +60,13 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     written = Logs(tmp_path / "file", "setup")
     written.write("gpu01", "x")
     assert written.path("gpu01") == ""
+
+
+def test_a_full_disk_is_no_error(tmp_path: Path) -> None:
+    """A run goes on without its log."""
+    written = Logs(tmp_path, "setup")
+    written.write("gpu01", "x")
+    assert written.folder
+    (written.folder / "gpu02.log").symlink_to("/dev/full")
+    written.write("gpu02", "x")
+    assert Path(written.path("gpu01")).read_text().endswith(" x\n")
