@@ -22,6 +22,7 @@ import fabric
 import paramiko
 from paramiko.ssh_exception import NoValidConnectionsError
 
+from gpudock import agent
 from gpudock.credentials import secret
 from gpudock.errors import Unreachable
 from gpudock.settings import Fleet
@@ -62,7 +63,8 @@ class Connector:
         _trust(connection)
         for attempt in range(1, self.settings.connect_attempts + 1):
             try:
-                connection.open()
+                with agent.offered(connection):
+                    connection.open()
                 break
             except (OSError, EOFError, paramiko.SSHException) as error:
                 connection.client.close()  # it was not let in, but its socket is open
@@ -149,8 +151,9 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _is_refused(error: Exception) -> bool:
-    """Whether it is about who we are. That we have no key at all paramiko tells by its most general exception."""
-    return isinstance(error, paramiko.AuthenticationException) or "No authentication methods available" in str(error)
+    """Whether it is about who we are, also where there is no key to try, or sshd has hung up after too many."""
+    told = ("No authentication methods available", "No existing session")  # by paramiko's most general exception
+    return isinstance(error, paramiko.AuthenticationException) or str(error) in told
 
 
 def _explained(connection: fabric.Connection, error: Exception) -> Unreachable:
@@ -163,8 +166,9 @@ def _explained(connection: fabric.Connection, error: Exception) -> Unreachable:
         )
     if _is_refused(error):
         return Unreachable(
-            f"{name}: no key or password was accepted. Name the right user and key in ~/.ssh/config or with -i, "
-            "load the key into the agent, or use --prompt-for-login-password or GPUDOCK_LOGIN_PASSWORD."
+            f"{name}: no key or password was accepted. Name the right user and key in ~/.ssh/config or with -i (an "
+            "agent's key by its .pub: sshd hangs up after six), load the key into the agent, or use "
+            "--prompt-for-login-password or GPUDOCK_LOGIN_PASSWORD."
         )
     said = next(iter(error.errors.values())) if isinstance(error, NoValidConnectionsError) else error
     return Unreachable(

@@ -11,12 +11,12 @@ from typing import Any
 
 import fabric
 import invoke
-import paramiko
 
 from gpudock.config import OWN, load, load_inventory
 from gpudock.connection import Connector
 from gpudock.rollout import Memory
 from gpudock.runner import LOCAL, Target, calls_of, rollout_of, run, typed
+from gpudock.ssh_config import Config
 
 
 class FleetExecutor(fabric.Executor):  # type: ignore[misc]
@@ -41,41 +41,24 @@ class FleetExecutor(fabric.Executor):  # type: ignore[misc]
         if not names:
             context = invoke.Context(config=self.config)
             return [Target(LOCAL, lambda: context)]
-        connector = Connector(load().settings.fleet)
-        made = {name: connector.prepare(connection(name, self.config)) for name in names}
+        connector, config = Connector(load().settings.fleet), Config.of(self.config)
+        made = {name: connector.prepare(connection(name, config)) for name in names}
         return [Target(name, partial(connector.connect, made[name]), name, made[name].close) for name in names]
 
 
 def connection(name: str, config: invoke.Config) -> fabric.Connection:
     """Make the connection to a host by name, as inventory, ssh_config and settings have it; not opened yet.
 
-    `config` is the command line's; under `inv`, where it is not Fabric's, ssh_config is read anew.
+    `config` is the command line's; what a task sets in its copy for one host stays there.
     """
     entry = load_inventory().hosts.get(name)
     return fabric.Connection(
         host=(entry and entry.address) or name,
         user=(entry and entry.user) or None,
         port=(entry and entry.port) or None,
-        config=_copied(config) if isinstance(config, fabric.Config) else fabric.Config(),
+        config=Config.of(config).clone(),
         connect_timeout=load(host=name).settings.fleet.connect_timeout,
     )
-
-
-def _copied(config: fabric.Config) -> fabric.Config:
-    """Copy a configuration, so that what a task sets for one host stays there, but not ssh_config, which none changes.
-
-    It has a part for each host, and would be copied, and its files read anew, as often.
-    """
-    hosts, given = config.base_ssh_config, config._given_explicit_object
-    config.base_ssh_config = paramiko.SSHConfig()
-    config._set(_given_explicit_object=True)
-    try:
-        copy = config.clone()
-    finally:
-        config.base_ssh_config = hosts
-        config._set(_given_explicit_object=given)
-    copy.base_ssh_config = hosts
-    return copy
 
 
 def connect(connection: fabric.Connection) -> fabric.Connection:

@@ -148,8 +148,10 @@ def _run(name: str) -> None:
         import fabric  # 230 ms
         from fabric.main import Fab
 
+        from gpudock.ssh_config import Config
+
         kind = type("GpudockFab", (Hints, Fab), {})
-        made = {"executor_class": fabric.Executor, "config_class": fabric.Config, "version": fabric.__version__}
+        made = {"executor_class": fabric.Executor, "config_class": Config, "version": fabric.__version__}
         kind(name="Fabric", **made).run()
     else:
         import invoke

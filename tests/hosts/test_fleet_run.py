@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gpudock.config import ROOT
-from tests import fleet
+from tests import fleet, testbed
 from tests.engine import docker
 from tests.fleet import PROJECT, Fleet
-from tests.waiting import PATIENCE, ended, until_said
+from tests.waiting import PATIENCE, ended, until, until_said
 
 BOTH = ["first", "second"]
 
@@ -52,6 +52,27 @@ def test_the_login_password_is_given_once(three: Fleet) -> None:
     assert three.run("mark.make", environ=passwords)[0] == 0
     code, _, err = three.run("mark.make", environ={**passwords, "GPUDOCK_LOGIN_PASSWORD": "wrong"})
     assert (code, err.count("no key or password was accepted"), "wrong" in err) == (3, 3, False)
+
+
+def test_the_agents_right_key_is_tried_first(three: Fleet, tmp_path: Path) -> None:
+    """A server hangs up after six keys: of an agent with eight others the one counts whose public half ssh_config names."""
+    keys = [str(testbed.make_key(tmp_path / f"key{number}")) for number in range(8)]
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(tmp_path / "agent")], stdout=subprocess.DEVNULL)
+    environ = {"SSH_AUTH_SOCK": str(tmp_path / "agent")}
+    key = three.hosts["gpu01"].key
+    try:
+        until((tmp_path / "agent").is_socket)
+        subprocess.run(["ssh-add", "-q", *keys, str(key)], env={**os.environ, **environ}, check=True)
+        three.config.write_text(three.config.read_text().replace(str(key), f"{key}.pub"))
+        code, _, err = three.run("mark.make", environ=environ)
+        assert code == 0, err
+        others = re.sub(" *Identit.*\n", "", three.config.read_text())
+        three.config.write_text(others)
+        code, _, err = three.run("mark.make", "-H", "gpu01", environ=environ)
+        assert (code, "no key or password was accepted" in err) == (3, True), err
+    finally:
+        agent.kill()
+        agent.wait()
 
 
 def test_hosts_are_more_than_files_may_be_open(three: Fleet) -> None:

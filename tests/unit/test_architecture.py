@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Lower layers know nothing of higher ones.
 LAYERS = [
     {"start"},
-    {"errors", "engine_api", "tree", "forms"},
+    {"errors", "engine_api", "tree", "forms", "agent"},
     {"settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
     {"forward", "typed", "files"},
     {"checks"},
@@ -31,7 +31,7 @@ LAYERS = [
     {"report"},
     {"live", "json_report", "command"},
     {"runner"},
-    {"connection"},
+    {"connection", "ssh_config"},
     {"fleet", "program", "hints"},
     {"inside", "steps", "development"},
 ]
