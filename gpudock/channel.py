@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import invoke
 
+from gpudock.errors import Unreachable
 from gpudock.failures import BY_SIGNAL
 
 CHUNK = 65536
@@ -138,13 +139,18 @@ def open_socket(context: invoke.Context, command: str) -> socket.socket:
 
 
 def _session(connection: invoke.Context, command: str, *, combined: bool = False) -> Any:
-    """Start a command in a session. Raises ConnectionError where the connection is gone or the server says no."""
-    from paramiko import SSHException  # loaded already where there is a connection
+    """Start a command in a session. Raises Unreachable where sshd allows no more, ConnectionError where it is gone."""
+    from paramiko import ChannelException, SSHException  # loaded already where there is a connection
 
     try:
         session = connection.create_session()
         session.set_combine_stderr(combined)
         session.exec_command(command)
+    except ChannelException:
+        raise Unreachable(
+            f"{connection.original_host}: its sshd allows no second session on a connection. Set MaxSessions to 10 in "
+            "its /etc/ssh/sshd_config, then `systemctl reload ssh`."
+        ) from None
     except (SSHException, EOFError, OSError) as error:
         raise ConnectionError(str(error) or type(error).__name__) from None
     return session

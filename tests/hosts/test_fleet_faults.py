@@ -86,6 +86,23 @@ def test_what_is_killed_in_the_middle(three: Fleet, ill: TestHost, killed: str, 
     converges(three, "--wait")
 
 
+def allow_sessions(host: TestHost, number: int) -> None:
+    """Have sshd allow so many sessions on a connection, from now on."""
+    listened = "grep -c 'Server listening' /var/log/sshd.log"
+    before = host.sh(listened)
+    host.sh(f"sed -i 's/MaxSessions .*/MaxSessions {number}/' /etc/ssh/sshd_config.d/test.conf; pkill -HUP -o sshd")
+    until(lambda: host.sh(listened) != before)
+
+
+def test_an_sshd_that_allows_one_session(three: Fleet, ill: TestHost) -> None:
+    """The lock and a command are two sessions of one connection: the setting is named, and nothing has begun."""
+    allow_sessions(ill, 1)
+    check(three, three.run("mark.make"), 3, "gpu02: its sshd allows no second session on a connection. Set MaxSessions")
+    assert three.marks()["gpu02"] == []
+    allow_sessions(ill, 100)
+    converges(three)
+
+
 @pytest.mark.parametrize("user", ["root", "ops"])
 def test_a_killed_command_without_a_shell_around_it(three: Fleet, ill: TestHost, user: str) -> None:
     """The SSH session ends without an exit code, for root and by sudo: killed, if the connection is still there."""
