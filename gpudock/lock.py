@@ -19,7 +19,7 @@ from threading import Event, Thread
 from typing import Any
 
 from gpudock.actions import Action
-from gpudock.errors import CannotTell, Locked
+from gpudock.errors import CannotTell, Locked, Refused
 from gpudock.host import Host
 from gpudock.redaction import clean
 from gpudock.settings import HostFolder
@@ -83,8 +83,18 @@ class Lock:
         raise CannotTell(f"{host.name}: cannot take the host's lock: {said.strip() or 'its shell said nothing'}")
 
     def begin(self, step: str, action: Action) -> None:
-        """Record what is begun, as interrupted until its end is told."""
-        self._say("begin", entry(step, action, "interrupted"))
+        """Record what is begun, as interrupted until its end is told.
+
+        Raises Refused where the host has taken the lock back, and Unreachable where it is gone.
+        """
+        if self._say("begin", entry(step, action, "interrupted")):
+            return
+        self.host.ask("true")
+        raise Refused(
+            f"{self.host.name}: stopped before it would {action.why}, as the host has taken its lock back: this "
+            f"program stood still for {LIFE} s (Ctrl-Z, a laptop asleep), or the shell that held it was killed. Others "
+            "may have changed the host since: run the same command again, which does the rest."
+        )
 
     def end(self, step: str, action: Action, result: str, seconds: float) -> None:
         """Record how an action ended: `done` or `failed`."""
@@ -102,12 +112,14 @@ class Lock:
         finally:
             self.stream.close()
 
-    def _say(self, word: str, more: Mapping[str, Any]) -> None:
+    def _say(self, word: str, more: Mapping[str, Any]) -> bool:
+        """Tell the host, and return whether it still listens."""
         text = json.dumps({**self.common, **more}, ensure_ascii=False)
         try:
             self.stream.sendall(f"{word} {text[1:]}\n".encode())
         except OSError:
-            return  # a lost connection is told by the action that needs it
+            return False
+        return True
 
     def _beat(self) -> None:
         while not self._released.wait(BEAT):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import invoke
 import pytest
 
+from gpudock import lock
 from gpudock.actions import Run, Write
-from gpudock.errors import CannotTell, Locked
+from gpudock.errors import CannotTell, Locked, Refused
 from gpudock.host import Host
 from gpudock.lock import Lock
 from gpudock.settings import HostFolder
+from tests.waiting import until
 
 BUILD = Run(
     "build it", ("docker", "build", "--build-arg", "INDEX=https://me:geheim@mirror/simple", "."), b"secret input"
@@ -50,13 +53,33 @@ def test_one_holder_at_a_time(here: Host, paths: HostFolder, monkeypatch: pytest
     assert Lock.take(here, paths, "teardown").release() == ""
 
 
+def test_a_lock_that_was_taken_back(here: Host, paths: HostFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who stood still too long begins nothing more: somebody else may be at it."""
+    monkeypatch.setattr(lock, "LIFE", 1)
+    first = Lock.take(here, paths, "setup")
+    monkeypatch.undo()
+
+    others: list[Lock] = []
+
+    def taken() -> bool:
+        with suppress(Locked):
+            others.append(Lock.take(here, paths, "teardown"))
+        return bool(others)
+
+    until(taken)
+    with pytest.raises(Refused, match="before it would build it, as the host has taken its lock back"):
+        first.begin("image.build", BUILD)
+    others[0].begin("image.build", BUILD)
+    assert (first.release(), others[0].release()) == ("", "")
+
+
 def test_what_is_recorded(here: Host, paths: HostFolder) -> None:
     """Ends as they are told, what has no end as interrupted; neither passwords nor contents."""
-    lock = Lock.take(here, paths, "setup")
-    lock.begin("image.build", BUILD)
-    lock.end("image.build", BUILD, "failed", 2.5)
-    lock.begin("jupyter.password", SECRET)
-    lock.release()
+    held = Lock.take(here, paths, "setup")
+    held.begin("image.build", BUILD)
+    held.end("image.build", BUILD, "failed", 2.5)
+    held.begin("jupyter.password", SECRET)
+    held.release()
     told = [(entry["step"], entry["why"], entry["result"]) for entry in entries(paths)]
     assert told == [("image.build", "build it", "failed"), ("jupyter.password", "write the token", "interrupted")]
     assert [entry["action"] for entry in entries(paths)][1] == "/etc/token"
@@ -67,10 +90,10 @@ def test_what_is_recorded(here: Host, paths: HostFolder) -> None:
 def test_quotes_and_line_ends_stay_one_line(here: Host, paths: HostFolder) -> None:
     """A script with quotes, backslashes, line ends and other alphabets is one entry."""
     odd = Run('say "it\'s" 好 \\n', ("sh", "-c", "printf \"%s\\n\" 'a'\nexit"))
-    lock = Lock.take(here, paths, "setup")
-    lock.begin("test", odd)
-    lock.end("test", odd, "done", 0.0)
-    assert lock.release() == ""
+    held = Lock.take(here, paths, "setup")
+    held.begin("test", odd)
+    held.end("test", odd, "done", 0.0)
+    assert held.release() == ""
     (entry,) = entries(paths)
     assert (entry["why"], entry["action"]) == (odd.why, " ".join(odd.argv))
 
