@@ -6,30 +6,22 @@ Stock Fabric accepts any host key, connects once, and opens a bastion anew for e
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import random
 import socket
 import time
-from collections import defaultdict
-from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from threading import Event, Lock, Thread, Timer
-from typing import Any
 
 import fabric
 import paramiko
 from paramiko.ssh_exception import NoValidConnectionsError
 
-from gpudock import agent
+from gpudock import agent, known_hosts
 from gpudock.credentials import secret
 from gpudock.errors import Unreachable
 from gpudock.settings import Fleet
 
 PULSE = 15.0  # seconds between two questions whether the host is still there
-
-_known_hosts_writing = Lock()
 
 # paramiko reports what fails in its own threads as tracebacks on standard error; we say it in words.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -41,7 +33,7 @@ class Connector:
     def __init__(self, settings: Fleet) -> None:
         self.settings = settings
         self._bastions: dict[tuple[str, str, int], fabric.Connection] = {}
-        self._opening: defaultdict[fabric.Connection, Lock] = defaultdict(Lock)
+        self._opening: dict[fabric.Connection, Lock] = {}
         self._failed: dict[fabric.Connection, Unreachable] = {}
 
     def prepare(self, connection: fabric.Connection) -> fabric.Connection:
@@ -54,13 +46,14 @@ class Connector:
         if isinstance(connection.gateway, fabric.Connection):
             bastion = self.prepare(connection.gateway)
             connection.gateway = self._bastions.setdefault((bastion.user, bastion.host, bastion.port), bastion)
+            self._opening.setdefault(connection.gateway, Lock())
         return connection
 
     def connect(self, connection: fabric.Connection) -> fabric.Connection:
         """Open a prepared connection, trying again where that may help. Raises Unreachable with the next move."""
         if isinstance(connection.gateway, fabric.Connection):
             self._open_bastion(connection.gateway)
-        _trust(connection)
+        known_hosts.trust(connection)
         for attempt in range(1, self.settings.connect_attempts + 1):
             try:
                 with agent.offered(connection):
@@ -88,61 +81,6 @@ class Connector:
                 raise self._failed[bastion] from None
 
 
-class AcceptNew(paramiko.MissingHostKeyPolicy):
-    """OpenSSH's accept-new: record an unknown host's key on first sight. A changed one never gets here."""
-
-    def __init__(self, known_hosts: Path) -> None:
-        self.known_hosts = known_hosts
-
-    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        """Append the key: the file's other lines, comments and markers stay as they are."""
-        with _known_hosts_writing:
-            self.known_hosts.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self.known_hosts.open("a") as file:
-                file.write(f"{hostname} {key.get_name()} {key.get_base64()}\n")
-
-
-def _trust(connection: fabric.Connection) -> None:
-    """Check the host key as ssh_config says."""
-    options = connection.ssh_config
-    files = [Path(name).expanduser() for name in options.get("userknownhostsfile", "~/.ssh/known_hosts").split()]
-    known, name = connection.client.get_host_keys(), _known_name(connection)
-    for file in [Path("/etc/ssh/ssh_known_hosts"), *files]:
-        for key in known_keys(file, name) if file.is_file() else ():
-            if key.get_name() not in (known.lookup(name) or {}):  # as for ssh the first of a kind counts
-                known.add(name, key.get_name(), key)
-    checking = options.get("stricthostkeychecking", "accept-new").lower()
-    if checking in ("no", "off"):
-        connection.client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
-    elif checking == "yes":
-        connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    else:
-        connection.client.set_missing_host_key_policy(AcceptNew(files[0]))
-
-
-def known_keys(file: Path, name: str) -> Iterator[paramiko.PKey]:
-    """The keys that a known_hosts file has for a host, `gpu01` or `[gpu01]:2222`; what is no key is left out.
-
-    paramiko's own reading compares each line with all lines before it, for each host anew.
-    """
-    state = file.stat()
-    for line in _lines(file, state.st_mtime_ns, state.st_size):  # a file system's clock may stand still for 4 ms
-        if any(_is_named(name, given) for given in line.split(maxsplit=1)[0].split(",")):
-            with contextlib.suppress(paramiko.SSHException, paramiko.hostkeys.InvalidHostKey, ValueError):
-                if entry := paramiko.hostkeys.HostKeyEntry.from_line(line):
-                    yield entry.key
-
-
-@cache
-def _lines(file: Path, changed: int, size: int) -> tuple[str, ...]:
-    return tuple(line for line in file.read_text(errors="replace").splitlines() if line.strip())
-
-
-def _is_named(name: str, given: str) -> bool:
-    """Whether a name of known_hosts is this one; Debian's ssh writes them hashed."""
-    return given == name or (given.startswith("|1|") and paramiko.HostKeys.hash_host(name, given) == given)
-
-
 def _may_pass(error: Exception) -> bool:
     """Whether trying again may help: not for a key, a password or a name that is wrong."""
     if isinstance(error, socket.gaierror):
@@ -162,7 +100,7 @@ def _explained(connection: fabric.Connection, error: Exception) -> Unreachable:
         return Unreachable(
             f"{name}: its host key has changed ({error.key.get_name()} {error.key.fingerprint}). Either the machine "
             "was set up anew or someone is in between: ask its owner, then remove the old key with "
-            f"`ssh-keygen -R '{_known_name(connection)}'`."
+            f"`ssh-keygen -R '{known_hosts.name_of(connection)}'`."
         )
     if _is_refused(error):
         return Unreachable(
@@ -202,7 +140,3 @@ def _watch(transport: paramiko.Transport, lost_after: int) -> None:
             return
         finally:
             limit.cancel()
-
-
-def _known_name(connection: Any) -> str:
-    return connection.host if connection.port == 22 else f"[{connection.host}]:{connection.port}"
