@@ -5,6 +5,7 @@ Stock Fabric goes through hosts one after the other and stops at the first error
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +15,8 @@ import invoke
 
 from gpudock.config import OWN, load, load_inventory
 from gpudock.connection import Connector
+from gpudock.errors import UsageError
+from gpudock.inventory import Entry
 from gpudock.rollout import Memory
 from gpudock.runner import LOCAL, Target, calls_of, rollout_of, run, typed
 from gpudock.ssh_config import Config
@@ -49,16 +52,28 @@ class FleetExecutor(fabric.Executor):  # type: ignore[misc]
 def connection(name: str, config: invoke.Config) -> fabric.Connection:
     """Make the connection to a host by name, as inventory, ssh_config and settings have it; not opened yet.
 
-    `config` is the command line's; what a task sets in its copy for one host stays there.
+    `config` is the command line's; what a task sets in its copy for one host stays there. Raises UsageError for what is
+    no name.
     """
-    entry = load_inventory().hosts.get(name)
-    return fabric.Connection(
-        host=(entry and entry.address) or name,
-        user=(entry and entry.user) or None,
-        port=(entry and entry.port) or None,
-        config=Config.of(config).clone(),
-        connect_timeout=load(host=name).settings.fleet.connect_timeout,
-    )
+    entry = load_inventory().hosts.get(name, Entry())
+    user, host, port = _divided(entry.address or name)
+    try:
+        return fabric.Connection(
+            host=host,
+            user=entry.user or user,
+            port=entry.port or port,
+            config=Config.of(config).clone(),
+            connect_timeout=load(host=name).settings.fleet.connect_timeout,
+        )
+    except (ValueError, TypeError):
+        form = "should be host, user@host or user@host:port, as [2001:db8::1]:22 where it is an IPv6 address"
+        raise UsageError(f"-H {name}: {form}.") from None
+
+
+def _divided(name: str) -> tuple[str | None, str, int | None]:
+    """User, address and port of `user@[2001:db8::1]:22`; any other form Fabric divides itself."""
+    found = re.fullmatch(r"(?:([^@]+)@)?\[([0-9A-Fa-f:.]+(?:%\w+)?)\](?::(\d+))?", name)
+    return (found[1], found[2], int(found[3] or 0) or None) if found else (None, name, None)
 
 
 def connect(connection: fabric.Connection) -> fabric.Connection:

@@ -40,7 +40,13 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+
 
 def from_file(path: Path, shown: str) -> Layer:
     """Read a layer from a YAML file; `shown` is how errors name it. Raises SettingsError."""
-    text = path.read_text()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{shown}: cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        number = error.object.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{shown}:{number}: is not in UTF-8: save it as that.") from None
     loader = _Loader(text)
     try:
         node = loader.get_single_node()

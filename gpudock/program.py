@@ -121,7 +121,7 @@ class Hints(Program):
         tasks, spelled = self.collection.task_names, []
         for before, word in zip(["", *words], words, strict=False):
             option = getattr(self.collection[before], "subject", "") if before in tasks else ""
-            spelled += [f"--{option}", word] if option and word[0] != "-" and word not in tasks else [word]
+            spelled += [f"--{option}", word] if option and not word.startswith("-") and word not in tasks else [word]
         return spelled
 
     def _usage(self, error: ParseError) -> UsageError:
@@ -138,8 +138,10 @@ def main() -> None:
     sys.argv[0] = name
     try:
         _run(name)
-    except BrokenPipeError:  # `inv --list | head`: who reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError as broken:  # `inv --list | head`: who reads has seen enough; an error keeps its code
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        sys.exit(getattr(broken.__context__, "code", 0))
 
 
 def _run(name: str) -> None:

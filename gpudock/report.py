@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from threading import Lock
-from typing import Any
+from typing import Any, TextIO
 
 from gpudock.actions import Action
 from gpudock.converge import Outcome, Status
@@ -148,15 +148,12 @@ class Report:
     def write(self, text: str, status: str = "") -> None:
         """Print a line whole, whatever other hosts print at the same time."""
         with self._writing:
-            try:
-                print(without_passwords(text), flush=True)
-            except BrokenPipeError:  # whoever read it, such as `head`, has seen enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _print(text, sys.stdout)
 
     def complain(self, text: str) -> None:
         """Print an error."""
         with self._writing:
-            print(without_passwords(text), file=sys.stderr, flush=True)
+            _print(text, sys.stderr)
 
     def _tell_skipped(self, host: str) -> None:
         """Show the steps skipped since the last line, those with one reason on one line."""
@@ -181,6 +178,13 @@ class Report:
             self.write(f"{name}: would {action.why}", "planned")
             if diff := action.diff():
                 self.write("".join(f"    {line}" for line in diff.splitlines(keepends=True)).rstrip("\n"))
+
+
+def _print(text: str, stream: TextIO) -> None:
+    try:
+        print(without_passwords(text), file=stream, flush=True)
+    except BrokenPipeError:  # whoever read it, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def together(steps: Sequence[str]) -> str:

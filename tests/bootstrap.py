@@ -20,7 +20,8 @@ COMMANDS = (
 )
 PROGRAM = """import json, os, sys
 def main():
-    print(json.dumps({"version": "VERSION", "argv": sys.argv, "cwd": os.getcwd(), "prefix": sys.prefix}))
+    print(json.dumps({"version": "VERSION", "argv": sys.argv, "cwd": os.getcwd(), "prefix": sys.prefix,
+                      "utf8": os.environ.get("PYTHONUTF8")}))
 """
 UV = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 
@@ -89,6 +90,7 @@ class Called:
     argv: list[str]
     cwd: str
     prefix: str
+    utf8: str
 
 
 @dataclass(frozen=True)

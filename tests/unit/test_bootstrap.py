@@ -19,6 +19,7 @@ def test_first_use_makes_the_environment_and_later_uses_are_silent(project: Proj
     """The first use says one line and runs inv of the lock; the next says nothing and makes nothing."""
     first, second = project.run("setup", "--dry-run"), project.run("setup", "--dry-run")
     assert first.called.version == "1.0"
+    assert first.called.utf8 == "1"  # with LANG=zh_CN.GBK Python would take our own YAML for GBK
     assert first.called.prefix == str(project.root / ".venv")
     assert first.called.argv[1:] == ["inv", "--search-root", str(project.root), "setup", "--dry-run"]
     assert [line.split(" (")[0] for line in first.err.splitlines()] == [f"gpudock: making {project.root}/.venv"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 
@@ -26,6 +27,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         (["inv", "--list", "toolki"], "There is no group of tasks toolki. Did you mean toolkit?\n"),
         (["fab", "-H", "gpu01", "tolkit.install"], "Did you mean toolkit.install?"),
         (["fab", "-H"], "The option -H needs a value.\n"),
+        (["inv", "doctor", "", "--jsn"], "doctor has no option --jsn. Did you mean --json?\n"),
         (["inv", "setup", "--jsn"], "setup has no option --jsn. Did you mean --json?\n"),
         (["inv", "setup", "--set"], "The option --set needs a value.\n"),
         (["inv", "setup", "--set", "ssh.port", "22"], "--set ssh.port 22: should be --set ssh.port=22, in one word.\n"),
@@ -39,6 +41,18 @@ def test_a_wrong_word_is_usage_with_what_was_probably_meant(words: Sequence[str]
     done = run(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["stup"], 2), (["jupyter.url", "--set", "stack.name=nobody"], 1), (["--list"], 0)]
+)
+def test_nobody_who_reads_makes_no_success(words: Sequence[str], code: int) -> None:
+    """The exit code is right where neither output nor errors have a reader any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([str(ROOT / "inv"), *words], stdout=writer, stderr=writer, check=False)
+    os.close(writer)
+    assert done.returncode == code
 
 
 def test_without_a_task_the_tasks_are_shown() -> None:

@@ -62,6 +62,28 @@ def test_a_file_that_is_wrong_is_told(tmp_path: Path, text: str) -> None:
         Config(runtime_ssh_path=str(tmp_path / "absent"))
 
 
+@pytest.mark.parametrize(
+    ("name", "user", "host", "port"),
+    [
+        ("ops@gpu01:2222", "ops", "gpu01", 2222),
+        ("ops@[2001:db8::1]:2222", "ops", "2001:db8::1", 2222),
+        ("[fe80::1%eth0]", "me", "fe80::1%eth0", 22),
+        ("2001:db8::1", "me", "2001:db8::1", 22),
+    ],
+)
+def test_names_of_hosts(tmp_path: Path, name: str, user: str, host: str, port: int) -> None:
+    """With user and port, and addresses of both kinds."""
+    found = connection(tmp_path, "Host *\n  User me\n", name)
+    assert (found.user, found.host, found.port) == (user, host, port)
+
+
+@pytest.mark.parametrize("name", ["ops@", "gpu01:ssh"])
+def test_what_is_no_name_is_told(tmp_path: Path, name: str) -> None:
+    """In words, before anything is opened."""
+    with pytest.raises(UsageError, match=f"-H {name}: should be host, user@host"):
+        connection(tmp_path, "", name)
+
+
 def test_what_a_task_sets_for_one_host_stays_there(tmp_path: Path) -> None:
     """Each connection has a configuration of its own, over one reading of the files."""
     (tmp_path / "config").write_text("Host *\n  User me\n")

@@ -69,6 +69,15 @@ def test_broken_yaml_names_its_line(root: Path, text: str, said: str) -> None:
     assert said in fails(root)
 
 
+def test_a_file_that_cannot_be_read(root: Path) -> None:
+    """One that an editor saved in another encoding is told with its line; one that may not be read, with the reason."""
+    (root / "config/local.yml").write_bytes("stack:\n  name: x\n# 中文\n".encode("gbk"))
+    assert "config/local.yml:3: is not in UTF-8" in fails(root)
+    (root / "config/local.yml").unlink()
+    (root / "config/local.yml").symlink_to("/proc/self/mem")
+    assert "config/local.yml: cannot be read: Input/output error" in fails(root)
+
+
 def test_a_wrong_address_is_not_shown_with_its_password(root: Path) -> None:
     """It may be in an address that is not in the form of one."""
     assert "geheim" not in fails(root, "network.https_proxy=me:geheim@proxy:3128")
