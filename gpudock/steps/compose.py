@@ -6,6 +6,7 @@ The files in compose/ work by hand too; here they are data.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -91,11 +92,22 @@ def named_volumes(settings: Settings) -> list[str]:
     return [source for source in sources if not source.startswith(("/", ".", "~"))]
 
 
+def user(settings: Settings, machine: Machine) -> str:
+    r"""The container's own user: root, or the operator, by a name that useradd takes.
+
+    In a domain people are `CORP\Tom Smith` or `Tom Smith@corp.example`: in the container `Tom-Smith`.
+    """
+    if settings.stack.user == "root":
+        return "root"
+    name = machine.user.rpartition("\\")[2].partition("@")[0]
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-") or "operator"
+
+
 def environment(settings: Settings, machine: Machine) -> dict[str, str]:
     """What the container's start reads: who its user is, and where its services listen."""
     operator = settings.stack.user == "operator"
     return {
-        "GPUDOCK_USER": machine.user if operator else "root",
+        "GPUDOCK_USER": user(settings, machine),
         "GPUDOCK_UID": str(machine.uid if operator else 0),
         "GPUDOCK_GID": str(machine.gid if operator else 0),
         "SSH_PORT": str(settings.ssh.port),

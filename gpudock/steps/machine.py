@@ -16,7 +16,8 @@ DRIVER = """if [ -r /proc/driver/nvidia/version ]; then
   for gpu in /proc/driver/nvidia/gpus/*; do [ ! -e "$gpu" ] || echo "$gpu"; done
 else nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | sed 1p; fi"""
 
-OPERATOR = "echo ${SUDO_USER:-root} ${SUDO_UID:-0} ${SUDO_GID:-0}"
+# In a domain somebody may be `CORP\tom smith`, which `echo` would make a tab of.
+OPERATOR = "printf '%s\\n' \"${SUDO_USER:-root}\" ${SUDO_UID:-0} ${SUDO_GID:-0}"
 
 # Where distributions keep the certificates of all authorities that the machine trusts, a company's own among them:
 # Debian and Ubuntu, the RHEL family, SUSE.
@@ -76,7 +77,7 @@ def read(answers: Answers) -> Machine:
     """Make a Machine of the answers to QUESTIONS."""
     words = shlex.split(answers["os-release"].file() or "", comments=True)
     release = dict(word.split("=", 1) for word in words if "=" in word)
-    user, uid, gid = answers["operator"].out.split()
+    user, uid, gid = answers["operator"].out.splitlines()
     digest, _, authorities = answers["authorities"].out.strip().partition("  ")
     return Machine(
         distribution=release.get("ID", ""),

@@ -15,7 +15,7 @@ from gpudock.converge import Step
 from gpudock.errors import UsageError
 from gpudock.questions import Answers, Questions, file
 from gpudock.settings import Settings
-from gpudock.steps import accounts, folder, services
+from gpudock.steps import accounts, compose, folder, services
 from gpudock.steps.services import Services
 
 
@@ -56,7 +56,7 @@ def plan_start(settings: Settings, ssh: Ssh, ask: accounts.Ask = lambda: None) -
     """
     keys = public_keys(settings)
     place = Write("put your public keys in place", keys_path(settings), keys, ssh.keys)
-    own = ssh.services.container.machine.user if settings.stack.user == "operator" else "root"
+    own = compose.user(settings, ssh.services.container.machine)
     who = [
         *folder.plan("SSH file", ssh_folder(settings), accounts.files(settings, own), ssh.users),
         *accounts.plan_password(settings, password_path(settings), ssh.password_hash, ask),
@@ -105,7 +105,8 @@ def _found() -> list[str]:
     """The keys of the operator's own ~/.ssh."""
     home = str(Path.home() / ".ssh")
     found = [Path(name) for name in (*sorted(glob.glob(f"{home}/*.pub")), f"{home}/authorized_keys")]
-    return [line for path in found if path.is_file() for line in path.read_text().splitlines() if accounts.is_key(line)]
+    texts = (path.read_text(errors="replace") for path in found if path.is_file())
+    return [line for text in texts for line in text.splitlines() if accounts.is_key(line)]
 
 
 def command(settings: Settings, host: str, user: str) -> str:

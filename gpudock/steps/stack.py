@@ -228,7 +228,7 @@ def enter(job: Job) -> None:
     facts: Container = job.facts(UP)
     if not facts.running:
         raise Blocked("stack.up", f"The container {job.settings.stack.name} does not run.")
-    user = compose.environment(job.settings, facts.machine)["GPUDOCK_USER"]
+    user = compose.user(job.settings, facts.machine)
     argv = ("docker", "exec", "-it", "--user", user, job.settings.stack.name, "bash", "--login")
     if code := job.host.interact(argv):
         raise Exit(code=code)

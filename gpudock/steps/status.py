@@ -145,9 +145,7 @@ def public(rows: Sequence[tuple[str, str]], found: Status) -> Mapping[str, Any]:
 
 def login(settings: Settings, lab: Jupyter, host: str) -> str:
     """The ssh command into the container."""
-    machine = lab.services.container.machine
-    user = machine.user if settings.stack.user == "operator" else "root"
-    return ssh.command(settings, host, user)
+    return ssh.command(settings, host, compose.user(settings, lab.services.container.machine))
 
 
 def age(stamp: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from gpudock.steps import compose, engine, gpu_mode, image, inputs, jupyter, ser
 from gpudock.steps.engine import Engine
 from gpudock.steps.image import Image
 from gpudock.steps.jupyter import Jupyter
-from gpudock.steps.machine import Machine
+from gpudock.steps.machine import OPERATOR, Machine
 from gpudock.steps.services import Services
 from gpudock.steps.stack import Container
 from tests.conftest import Settle
@@ -130,6 +131,16 @@ def test_the_compose_file_is_safe_and_sound(settle: Settle) -> None:
     assert service_of(settle("stack.bind_address='::1'"), DEBIAN)["ports"][0] == "[::1]:8022:8022"
     assert "/opt/ai:/opt/ai" in service["volumes"]
     assert "/var/lib/gpudock/cuda_container_chatbot/container:/etc/gpudock:ro" in service["volumes"]
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize("name", ["CORP\\tom smith", "tom smith@corp.example"])
+def test_the_operators_name_in_a_domain_is_one_that_useradd_takes(settle: Settle, shell: str, name: str) -> None:
+    """It comes from the host as it is, and makes no container that cannot start."""
+    environment = {"SUDO_USER": name, "SUDO_UID": "4000000000", "SUDO_GID": "4000000000"}
+    said = subprocess.run([shell, "-c", OPERATOR], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines() == [name, "4000000000", "4000000000"]
+    assert service_of(settle(), replace(DEBIAN, user=name))["environment"]["GPUDOCK_USER"] == "tom-smith"
 
 
 @pytest.mark.parametrize(("mode", "key"), [("runtime", "runtime"), ("cdi", "devices"), ("gpus", "deploy")])
