@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,8 +114,3 @@ def unified_diff(path: str, before: str | None, after: str | None) -> str:
     former, new = ((text or "").splitlines(keepends=True) for text in (before, after))
     names = ["/dev/null" if text is None else path for text in (before, after)]
     return "".join(difflib.unified_diff(former, new, names[0], names[1]))
-
-
-def as_text(action: Action) -> str:
-    """The command an action runs, as one would type it; empty for other kinds."""
-    return shlex.join(action.argv) if isinstance(action, Run) else ""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gpudock.actions import Action, Run
-from gpudock.errors import UsageError
-from gpudock.steps.toolkit import PACKAGES, Toolkit, backups, daemon, uninstall
+from gpudock.errors import CannotTell, UsageError
+from gpudock.questions import Answer
+from gpudock.steps.toolkit import PACKAGES, Toolkit, backups, daemon, record, uninstall
 from gpudock.steps.toolkit.change import Replace, digest, encode
 from gpudock.steps.toolkit.former import Leaving
 from gpudock.steps.toolkit.record import Record
@@ -57,6 +60,17 @@ def test_uninstall_without_a_record_takes_nothing_away(settle: Settle) -> None:
     """A toolkit that gpudock did not bring is none of its business."""
     text, _ = written(None)
     assert back(settle, with_daemon(text, record=Record())) == []
+
+
+def test_a_record_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path) -> None:
+    """A minimal RHEL has no tar: uninstall says so, and takes nothing for its own."""
+    (tmp_path / "before").mkdir()
+    asked = ["/bin/sh", "-c", record.RECORD, "sh", str(tmp_path)]
+    code = subprocess.run(asked, env={"PATH": str(tmp_path)}, check=False).returncode
+    with pytest.raises(CannotTell, match="install tar"):
+        record.read({"toolkit.record": Answer((), code, "", "")})
+    (tmp_path / "before").rmdir()
+    assert subprocess.run(asked, env={"PATH": str(tmp_path)}, check=False).returncode == 0
 
 
 def test_uninstall_takes_away_what_the_record_says(settle: Settle) -> None:

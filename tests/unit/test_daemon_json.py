@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpudock.steps.toolkit import daemon
+from gpudock.steps.toolkit import change, daemon
 
 PLAIN = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8)
 VALUES = st.recursive(
@@ -77,3 +81,17 @@ def test_what_is_written_reads_the_same(settings: dict[str, Any]) -> None:
     text = daemon.render(settings, json.dumps(settings, indent=2))
     assert daemon.parse(text) == settings
     assert list(daemon.parse(text)) == list(settings)
+
+
+def test_the_newest_backup_is_the_last_by_name_whatever_the_clock_says(tmp_path: Path) -> None:
+    """A failed reload brings the last one back: one of before the clock was set back would undo what came since."""
+    (tmp_path / "record/backups/29990101T000000.000Z").mkdir(parents=True)
+    target = tmp_path / "daemon.json"
+    for before, after in (("one", "two"), ("two", "three")):
+        target.write_text(before)
+        digest, owner = hashlib.sha256(before.encode()).hexdigest(), f"{os.getuid()}:{os.getgid()}"
+        words = [str(target), str(tmp_path / "record"), "try", str(len(after)), digest, "644", owner, "true"]
+        subprocess.run(["sh", "-ec", change.REPLACE, "sh", *words], input=after, text=True, check=True)
+        assert target.read_text() == after
+        last = sorted((tmp_path / "record/backups").iterdir())[-1]
+        assert (last / "daemon.json").read_text() == before

@@ -23,7 +23,9 @@ fi
 mkdir -p -m 0700 "$folder/backups"; kept=$(mktemp -d "$folder/backups/.XXXXXX")
 printf '%s\\n' "$reason" >"$kept/reason"
 [ ! -e "$target" ] || cp -p "$target" "$kept/daemon.json"
-sync "$kept"/*; mv -T "$kept" "$folder/backups/$(date -u +%Y%m%dT%H%M%S.%3NZ)"; kept=
+now=$(date -u +%Y%m%dT%H%M%S.%3NZ) last=$(ls "$folder/backups" | tail -n 1)
+[ "$now" \\> "$last" ] || now=$last+  # the clock was set back: the newest is the last by name all the same
+sync "$kept"/*; mv -T "$kept" "$folder/backups/$now"; kept=
 sha256sum <"$new" | cut -d' ' -f1 >"$folder/written.new"; mv "$folder/written.new" "$folder/written"
 if [ "$size" = none ]; then rm -f "$target"; exit 0; fi
 chmod "$mode" "$new"; chown "$owner" "$new"; sync "$new"; mv -f "$new" "$target\""""

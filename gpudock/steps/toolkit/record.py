@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gpudock.actions import Action, shell
+from gpudock.errors import CannotTell
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
@@ -46,7 +47,7 @@ mv -T "$new" "$folder/before\""""
 
 RECORD = """cd "$1" 2>/dev/null || exit 0
 for file in before brought written; do [ ! -e "$file" ] || set -- "$@" "$file"; done
-[ $# -eq 1 ] || { shift; tar -c -- "$@" | base64 -w0; }"""
+[ $# -gt 1 ] || exit 0; shift; command -v tar >/dev/null || exit 127; tar -c -- "$@" | base64 -w0"""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,9 @@ def questions(settings: Settings) -> Questions:
 
 
 def read(answers: Answers) -> Record:
-    """Make a Record of the answer."""
+    """Make a Record of the answer. Raises CannotTell where it is there and cannot be read, which is not the same."""
+    if answers["toolkit.record"].not_found:
+        raise CannotTell("The record of what was here before gpudock cannot be read: install tar on this host.")
     packed = base64.b64decode(answers["toolkit.record"].out)
     files = _unpack(packed) if packed else {}
     return Record(
