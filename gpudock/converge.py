@@ -182,7 +182,7 @@ class Convergence:
 
     def _apply(self, step: Step[Any], action: Action) -> None:
         if self.stop.is_set():
-            raise Interrupted(f"{self.host.name} {step.name}: stopped before it would {action.why}.")
+            raise Interrupted(f"stopped before it would {action.why}. The same command goes on from there.")
         lock = self._take_lock()
         started = time.monotonic()
         self.progress.begin(self.host.name, step.name, action)
@@ -211,7 +211,7 @@ class Convergence:
                     holder = locked.holder
                     self.progress.note(self.host.name, f"waits for {holder}")
                 if self.stop.wait(LOCK_EVERY):
-                    raise Interrupted(f"{self.host.name}: stopped while it waited for {holder}.") from None
+                    raise Interrupted(f"stopped while it waited for {holder}.") from None
         return self.lock
 
     def _unlock(self) -> None:

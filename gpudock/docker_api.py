@@ -13,7 +13,7 @@ from typing import Any
 
 import docker
 import urllib3
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 from docker.transport.basehttpadapter import BaseHTTPAdapter
 from urllib3.connection import HTTPConnection
@@ -70,6 +70,8 @@ def engine(host: Host, client: str = "docker") -> Iterator[docker.DockerClient]:
     sdk.api.mount(BASE_URL, _Adapter(host, client))
     try:
         yield sdk
+    except APIError as error:
+        raise CannotTell(f"{host.name}: the Docker engine refused: {error.explanation or error}") from None
     except DockerException as error:
         raise CannotTell(f"{host.name}: the Docker engine did not do as asked: {error}") from None
     finally:
@@ -80,4 +82,7 @@ def engine(host: Host, client: str = "docker") -> Iterator[docker.DockerClient]:
 def container(host: Host, name: str, client: str = "docker") -> Iterator[Container]:
     """Open one container by name. Raises CannotTell where there is none."""
     with engine(host, client) as sdk:
-        yield sdk.containers.get(name)
+        try:
+            yield sdk.containers.get(name)
+        except NotFound:  # now, or while somebody looked at it
+            raise CannotTell(f"{host.name}: there is no container {name}; stack.up, or setup, starts it.") from None

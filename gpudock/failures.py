@@ -36,13 +36,26 @@ KNOWN = (
         "or one layer: --set mirrors.apt=URL).",
     ),
     (
+        r"Release file for .* is not (valid yet|yet valid)|is not valid (yet|until)|certificate is not yet valid",
+        "The host's clock is wrong, or the mirror's: `date` on the host tells; `timedatectl set-ntp true` sets it.",
+    ),
+    (
         r"certificate verify failed|self.signed certificate|unknown authority|invalid peer certificate",
         "TLS is signed by an authority the host does not know: add its certificate to the host "
         "(update-ca-certificates), or name a file with network.ca_bundle.",
     ),
     (
         r"has no installation candidate|Unable to locate package|no longer has a Release file",
-        "The package is not in the sources of this host: check its apt sources and mirrors.apt.",
+        "No source has such a package: check its name in additions.apt, apt's sources, and mirrors.apt.",
+    ),
+    (
+        r"was not found in the package registry",
+        "No index has such a package: check its name in additions.pip or its file, and mirrors.pypi.",
+    ),
+    (
+        r"address already in use|port is already allocated",
+        "Something on the host has that port: `ss -ltnp` tells what. Stop it, or choose another port: ssh.port, "
+        "jupyter.port, stack.ports.",
     ),
     (
         r"No such command: versionlock",

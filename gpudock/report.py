@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, TextIO
 
 from gpudock.actions import Action
-from gpudock.converge import Outcome, Status
+from gpudock.converge import Interrupted, Outcome, Status
 from gpudock.credentials import without_passwords
 from gpudock.errors import TaskFailed, Unreachable
 from gpudock.logs import Logs
@@ -105,7 +105,8 @@ class Report:
             return
         self._tell_skipped(outcome.host)
         if outcome.error:
-            self.complain(f"{name}: failed. {outcome.error.message}{self._where(outcome)}")
+            failed = "" if isinstance(outcome.error, Interrupted) else "failed. "
+            self.complain(f"{name}: {failed}{outcome.error.message}{self._where(outcome)}")
         elif outcome.status == "planned":
             self._planned(name, outcome)
         elif outcome.status == "ok":
@@ -168,6 +169,8 @@ class Report:
 
     def _where(self, outcome: Outcome) -> str:
         """Where the whole output is, if a tool printed any, and the traceback of what a user's own task raised."""
+        if isinstance(outcome.error, Interrupted):
+            return ""
         path = self.logs.path(outcome.host) if outcome.actions or isinstance(outcome.error, TaskFailed) else ""
         return f"\n  All it printed is in {path}." if path else ""
 

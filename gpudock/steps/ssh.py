@@ -55,7 +55,9 @@ def plan_start(settings: Settings, ssh: Ssh, ask: accounts.Ask = lambda: None) -
     `ask` returns the password, or None where there is none to be had.
     """
     keys = public_keys(settings)
-    place = Write("put your public keys in place", keys_path(settings), keys, ssh.keys)
+    others = set((ssh.keys or "").splitlines()) - set(keys.splitlines())
+    instead = f", instead of {len(others)} that {'is' if len(others) == 1 else 'are'} there" if others else ""
+    place = Write(f"put your public keys in place{instead}", keys_path(settings), keys, ssh.keys)
     own = compose.user(settings, ssh.services.container.machine)
     who = [
         *folder.plan("SSH file", ssh_folder(settings), accounts.files(settings, own), ssh.users),

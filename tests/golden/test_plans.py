@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +12,13 @@ import pytest
 from gpudock.actions import Action, Write
 from gpudock.converge import Blocked
 from gpudock.errors import Refused
-from gpudock.steps import compose, engine, gpu_mode, image, inputs, jupyter, services, stack
+from gpudock.steps import compose, engine, gpu_mode, image, inputs, jupyter, services, ssh, stack
 from gpudock.steps.engine import Engine
 from gpudock.steps.image import Image
 from gpudock.steps.jupyter import Jupyter
 from gpudock.steps.machine import OPERATOR, Machine
 from gpudock.steps.services import Services
+from gpudock.steps.ssh import Ssh
 from gpudock.steps.stack import Container
 from tests.conftest import Settle
 
@@ -184,6 +186,15 @@ def test_a_foreign_container_of_the_name_is_left_alone(settle: Settle) -> None:
 
 
 RUNNING = Services(replace(CONTAINER, id="1", status="running", ours=True), (), ())
+
+
+def test_keys_of_somebody_else_are_counted_before_they_go(settle: Settle, tmp_path: Path) -> None:
+    """Whoever runs setup last decides who may log in, and sees in the plan that others may not any more."""
+    (tmp_path / "me").write_text("ssh-ed25519 AAAA me\n")
+    mine = settle(f"ssh.authorized_keys=[{tmp_path}/me]")
+    first, others = Ssh(RUNNING, None), Ssh(RUNNING, "ssh-ed25519 BBBB you\nssh-ed25519 AAAA me\n")
+    assert whys(ssh.plan_start(mine, first))[0] == "put your public keys in place"
+    assert whys(ssh.plan_start(mine, others))[0] == "put your public keys in place, instead of 1 that is there"
 
 
 def test_services_are_switched_on_once_and_off_once(settle: Settle) -> None:

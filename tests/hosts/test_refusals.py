@@ -133,7 +133,7 @@ def test_a_host_that_talks_is_understood(host: TestHost, fab: Fab) -> None:
     done = fab({"gpu01": (host, "ask")}, "engine.install", environ=environ)
     assert (done.code, "let ask use Docker" in done.out, "install docker" in done.out) == (0, True, False), done.err
     logs = fab({"gpu01": (host, "ask")}, "stack.logs", environ=environ)
-    assert (logs.code, "No such container" in logs.err) == (1, True), logs.err
+    assert (logs.code, "there is no container" in logs.err) == (1, True), logs.err
     host.sh(f"hostname {former}; rm ~ask/.bashrc /etc/sudoers.d/talks")
 
 
@@ -147,6 +147,13 @@ def test_a_full_disk_is_told_and_nothing_is_left(host: TestHost, fab: Fab) -> No
     assert "disk is full" in done.err
     assert host.sh("ls /var/lib/gpudock; ls /var/lib/gpudock/build 2>/dev/null; :").split() == ["build", "full"]
     host.sh("umount /var/lib/gpudock")
+
+
+def test_a_container_that_is_not_there_is_told_in_words(host: TestHost, fab: Fab) -> None:
+    """Not as an HTTP error of the Docker SDK's, and with what starts it."""
+    done = fab({"gpu01": (host, "root")}, "stack.logs")
+    assert done.code == 1
+    assert "gpu01: there is no container cuda_container_chatbot; stack.up, or setup, starts it." in done.err
 
 
 def test_a_taken_port_is_told_before_anything_is_done(host: TestHost, fab: Fab) -> None:

@@ -70,7 +70,7 @@ def test_ctrl_c_lets_the_running_action_end_and_a_rerun_does_the_rest(tmp_path: 
     code, out, err = ended(running)
     assert (code, made(tmp_path)) == (1, ["one"])
     assert "make one … changed" in out
-    assert "stopped before it would make two" in said + err
+    assert "test.step: stopped before it would make two. The same command goes on from there.\n" in said + err
     assert "Traceback" not in said + err
     code, out, _ = ended(start(tmp_path))
     assert (code, "make two … changed" in out) == (0, True)
