@@ -19,7 +19,8 @@ program with its four connections, so that another cipher would win nothing. Doc
 layers that did not come from `docker push` have no digest that it knows: the next push would pack all of them again.
 Made without it (`docker save`, then ISA-L's igzip: 2 s instead of 31) each push of a small change would begin with a
 `save` of the whole image, 7 s a GB where it now takes 2. unpigz, which Docker takes where it is there, costs a host
-as much as its own gunzip. What helps is an image of several large layers: Docker packs five at once.
+as much as its own gunzip. What helps is an image of several large layers, as torch has three: Docker packs
+five at once.
 
 The image is pulled by the digest that was pushed, so nobody with a login on a host, who can reach that port too, can
 have it take another image. It ends up under its own name, with its label, so that `image.build` finds nothing to do.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -62,24 +63,41 @@ def test_secrets_are_mounted_before_there_is_much_to_read() -> None:
 
 
 def test_a_groups_layer_knows_its_own_tree_and_nothing_else() -> None:
-    """The groups are fetched and come in the order of LAYERS; the layer of each is made of the name of its tree alone."""
+    """The groups are fetched and come in the order of LAYERS, NVIDIA's libraries first; each is made of its tree's name alone."""
     fetched = re.search(r"sh /build/groups (.*)", DOCKERFILE)
     assert fetched
-    assert fetched[1].split() == [f'{group}="${group.upper()}_LOCK"' for group in LAYERS]
+    groups = {"cuda": "torch", "cudnn": "torch", **{group: group for group in LAYERS}}
+    assert fetched[1].split() == [f'{layer}="${group.upper()}_LOCK"' for layer, group in groups.items()]
     installed = re.findall(
         r"^FROM \S+ AS (\w+)\nRUN ([^$]*?),from=fetch,source=/fetched/(\w+),target=/fetched \\\n +sh /build/install (\w+)$",
         DOCKERFILE,
         re.MULTILINE,
     )
-    assert [(stage, tree, name) for stage, _, tree, name in installed] == [(group, group, group) for group in LAYERS]
+    assert [(stage, tree, name) for stage, _, tree, name in installed] == [(layer, layer, layer) for layer in groups]
     assert not [mounts for _, mounts, _, _ in installed if "requirements" in mounts]
     additions = (ROOT / "docker/build/additions").read_text()
     assert all(f"${{{name}:-}}" in additions for name in [*(f"{g.upper()}_LOCK" for g in LAYERS), "OTHER_LOCKS"])
 
 
+@pytest.mark.parametrize("torch", sorted(family.torch for family in load_families().values()))
+def test_the_layers_of_torch_have_each_of_its_packages_once(torch: str) -> None:
+    """cuda, cudnn and torch together are torch's lock, each has something, and no other group's list loses a package."""
+    program = re.search(r"awk [^']*'(.*?)'", (ROOT / "docker/build/fetch").read_text(), re.DOTALL)
+    assert program
+
+    def listed(layer: str, lock: str) -> list[str]:
+        argv = ["awk", "-v", "before=/dev/null", "-v", f"layer={layer}", program[1], str(REQUIREMENTS / f"{lock}.txt")]
+        return re.findall(r"^\S+==\S+", subprocess.check_output(argv, text=True), re.MULTILINE)
+
+    layers = [listed(layer, torch) for layer in ("cuda", "cudnn", "torch")]
+    assert all(layers)
+    assert sorted(chain(*layers)) == sorted(listed("app", torch))
+    assert len(listed("app", torch)) > 20
+
+
 def test_what_has_nothing_to_do_is_no_step() -> None:
     """Each group and each kind of addition is a stage that is passed by where its argument is empty."""
-    for name in (*LAYERS, "other", "your-apt", "your-conda", "your-pip", "your-scripts"):
+    for name in ("cuda", "cudnn", *LAYERS, "other", "your-apt", "your-conda", "your-pip", "your-scripts"):
         argument = name.removeprefix("your-").upper()
         assert re.search(rf"^ARG {argument}=\$\{{\w+:\+{name}\}}$", DOCKERFILE, re.MULTILINE), name
         passed = re.search(rf"^FROM \$\{{{argument}:-([\w-]+)\}} AS ", DOCKERFILE, re.MULTILINE)
