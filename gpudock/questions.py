@@ -37,7 +37,7 @@ for question in $(below $$); do [ "$question" = "$self" ] || {{ : >"late.$questi
 ) >/dev/null 2>&1 </dev/null & watch=$!
 {asking}
 for pid in $pids; do wait "$pid"; code=$?; [ ! -e "late.$pid" ] || code={late}; codes="$codes $code"; done 2>/dev/null
-{{ kill -9 $clock $watch; wait $clock $watch; }} 2>/dev/null
+{{ kill -9 $clock $watch; wait $clock $watch; }} 2>/dev/null; trap '' PIPE
 printf '%s' '{boundary}' >boundary; cat {files}; echo $codes"""
 ASKING = """( {body}
 ) >{file}.o 2>{file}.e </dev/null & pids="$pids $!\""""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -98,3 +100,15 @@ def test_hosts_by_the_dozen_are_answered_and_nothing_is_left_running(
     assert said == [f"{number}\n" for number in range(400)]
     monkeypatch.setattr(questions, "TIME_LIMIT", 30)
     assert ask(here, {"left": shell(f"pgrep -fc '[s]leep {limit}'")})["left"].out == "0\n"
+
+
+@pytest.mark.parametrize("shell_of_host", ["dash", "bash"])
+def test_a_connection_that_is_gone_leaves_nothing_on_the_host(tmp_path: Path, shell_of_host: str) -> None:
+    """Where nobody is left to hear the answers, their folder goes all the same."""
+    folder = f'folder=$(mktemp -d -p "{tmp_path}")'
+    frame = re.sub(r"folder=.*?\|\| exit 1", f"{folder} || exit 1", questions.script({"x": ("echo", "x")}, "--"))
+    running = subprocess.Popen([shell_of_host, "-c", frame], stdout=subprocess.PIPE)
+    assert running.stdout
+    running.stdout.close()
+    running.wait()
+    assert list(tmp_path.iterdir()) == []
