@@ -15,7 +15,7 @@ from threading import Event, Thread
 
 import invoke
 
-from gpudock import channel
+from gpudock import channel, root
 from gpudock.credentials import sudo_password
 from gpudock.errors import CannotTell, SudoRefused, Unreachable
 from gpudock.failures import ended
@@ -23,26 +23,12 @@ from gpudock.tree import packed
 
 Line = Callable[[str], None]
 
-# sudo's secure_path and a login shell's differ, and daemons' tools live in the sbin folders. The engine meant is
-# always the machine's own, whatever DOCKER_HOST says in the operator's shell.
-ENVIRONMENT = "unset DOCKER_HOST DOCKER_CONTEXT; export LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; "
-
-# The script itself comes on standard input, so that neither `ps` nor sudo's log ever shows what is in it. What was
-# printed before it begins is none of its: a .bashrc's greeting, sudo's lecture or "unable to resolve host". To a sudo
-# that asks for the password only that is sent until then, as sudo-rs (0.2.5) reads on into what follows.
-BEGUN = "gpudock begins here"
-SCRIPT = f'echo {BEGUN}; eval "$(head -c {{size}})"'
-AS_ROOT = '[ "$(id -u)" = 0 ] && { eval "$1"; exit; }; export LC_ALL=C; exec sudo -n -- sh -c "$1"'
-AS_ROOT_ASKED = "export LC_ALL=C; exec sudo -S -k -p '' -- sh -c \"$1\""
-MARK = f"{BEGUN}\n".encode()
-BECOMING_ROOT = 60  # seconds that sudo and PAM have for a password
-
 # While a change runs its shell holds a lock, which outlives a connection that breaks; what it starts does not, or a
 # daemon would hold it for ever.
 HELD = "exec 8>>{mark} && flock -s 8 || exit; ( exec 8>&-; {script} ); exit $?"
 
 # The size is checked because a connection that dies ends the input just as a whole file does.
-WRITE = """set -e; umask 022; mkdir -p "$(dirname "$1")"; umask 077; new=$(mktemp "$1.XXXXXX"); trap 'rm -f "$new"' EXIT
+WRITE = """set -e; mkdir -p "$(dirname "$1")"; umask 077; new=$(mktemp "$1.XXXXXX"); trap 'rm -f "$new"' EXIT
 cat >"$new"; [ "$(wc -c <"$new")" -eq "$2" ] || { echo "$1: only a part arrived"; exit 1; }
 chmod "$3" "$new"; chown "$4" "$new"; sync "$new"; mv -f "$new" "$1"; trap - EXIT"""
 
@@ -127,11 +113,11 @@ class Host:
         """Start `argv` as root and return a two-way stream that is its standard input and output."""
         if not self.opened:
             self.ask("true")
-        script = f"{ENVIRONMENT}exec {shlex.join(argv)}"
+        script = f"{root.ENVIRONMENT}exec {shlex.join(argv)}"
         try:
             stream = channel.open_socket(self.context, self._wrap(script))
             stream.sendall(self._password())
-            _await_begun(stream)
+            root.await_begin(stream)
             stream.sendall(script.encode())
         except OSError as error:
             raise self._lost(str(error)) from None
@@ -140,18 +126,17 @@ class Host:
     def interact(self, argv: Sequence[str]) -> int:
         """Hand the operator's terminal to `argv`, run as root, and return its exit code."""
         self.ask("true")
-        wrapper = AS_ROOT if self.password is None else 'exec sudo -- sh -c "$1"'
-        command = shlex.join(["sh", "-c", wrapper, "sh", f"{ENVIRONMENT}exec {shlex.join(argv)}"])
+        script = f"{root.ENVIRONMENT}exec {shlex.join(argv)}"
+        command = root.interactive(script, asked=self.password is not None)
         done = self.context.run(command, pty=True, warn=True)
         return 1 if done is None else int(done.exited)  # a Result that failed is false
 
     def _as_root(self, script: str, data: bytes | Iterable[bytes] = b"", on_line: Line | None = None) -> Completed:
-        script, begun = ENVIRONMENT + script, Event()
+        script, begun = root.ENVIRONMENT + script, Event()
         return self._run(self._wrap(script), self._input(script, data, begun), begun, on_line)
 
     def _wrap(self, script: str) -> str:
-        wrapper = AS_ROOT if self.password is None else AS_ROOT_ASKED
-        return shlex.join(["sh", "-c", wrapper, "sh", SCRIPT.format(size=len(script.encode()))])
+        return root.wrapped(script, asked=self.password is not None)
 
     def _password(self) -> bytes:
         """What sudo reads where it asks for a password."""
@@ -160,7 +145,7 @@ class Host:
     def _input(self, script: str, data: bytes | Iterable[bytes], begun: Event) -> Iterator[bytes]:
         if password := self._password():
             yield password
-            if not begun.wait(BECOMING_ROOT):
+            if not begun.wait(root.PATIENCE):
                 return  # it asks once more: the password is no longer the right one
         yield script.encode()
         yield from channel.chunks(data)
@@ -207,17 +192,6 @@ class Host:
         )
 
 
-def _await_begun(stream: socket) -> None:
-    """Read up to the script's beginning, byte by byte, as what follows is the program's. Raises OSError."""
-    said = b""
-    stream.settimeout(BECOMING_ROOT)
-    while not said.endswith(MARK):
-        if not (piece := stream.recv(1)):
-            raise ConnectionError(said.decode(errors="replace").strip() or "it did not begin")
-        said += piece
-    stream.settimeout(None)
-
-
 def _feed(running: channel.Channel, data: Iterable[bytes]) -> None:
     try:
         for piece in data:
@@ -233,7 +207,7 @@ def _collect(running: channel.Channel, begun: Event, on_line: Line | None) -> by
     while piece := running.receive():
         whole += piece
         if not begun.is_set():
-            _, mark, piece = bytes(whole).partition(MARK)
+            _, mark, piece = bytes(whole).partition(root.MARK)
             if not mark:
                 continue
             whole = bytearray(piece)

@@ -31,7 +31,7 @@ ANSWER = 30.0  # seconds the host has for saying whether the lock is ours
 # The lock itself is the kernel's; `holder` beside it only tells who it is, and is believed only while the lock is
 # held. It is waited for a second, so that the holder has written its name by then. sudo hides SSH_CLIENT, but root
 # may read it from the process above.
-KEEPER = """exec 2>&1; umask 022; mkdir -p "$1"; exec 9>>"$1/lock" || exit
+KEEPER = """exec 2>&1; mkdir -p "$1"; exec 9>>"$1/lock" || exit
 stamp() { date -u +%Y-%m-%dT%H:%M:%SZ; }
 command -v flock >/dev/null || { echo "flock of util-linux is not installed"; exit 1; }
 flock -w 1 9 || { echo "busy $(stamp)"; cat "$1/holder"; exit; }

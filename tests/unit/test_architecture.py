@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Lower layers know nothing of higher ones.
 LAYERS = [
     {"start"},
-    {"errors", "engine_api", "tree", "forms", "agent", "known_hosts"},
+    {"errors", "engine_api", "tree", "forms", "agent", "known_hosts", "root"},
     {"settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
     {"forward", "typed", "files"},
     {"checks"},

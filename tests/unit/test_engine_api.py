@@ -100,7 +100,7 @@ def without_curl(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
         "os._exit(0)'\n"
     )
     client.chmod(0o755)
-    monkeypatch.setattr("gpudock.host.ENVIRONMENT", f"export LC_ALL=C PATH={folder}; ")
+    monkeypatch.setattr("gpudock.root.ENVIRONMENT", f"export LC_ALL=C PATH={folder}; ")
 
 
 def check(here: Host, server: Server) -> None:

@@ -29,6 +29,18 @@ def test_a_file_is_written_with_mode_in_new_folders(here: Host, tmp_path: Path) 
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_what_is_made_is_readable_whatever_the_umask(here: Host, tmp_path: Path) -> None:
+    """On a hardened host root's umask is 077; what a tool makes and the folders of a file are as elsewhere."""
+    former = os.umask(0o077)
+    try:
+        assert here.write(str(tmp_path / "folder/file"), b"", mode=0o600).code == 0
+        assert here.do(["mkdir", str(tmp_path / "made")]).code == 0
+    finally:
+        os.umask(former)
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "folder", tmp_path / "folder/file", tmp_path / "made")]
+    assert modes == [0o755, 0o600, 0o755]
+
+
 def test_a_file_that_arrives_in_part_is_not_put_in_place(here: Host, tmp_path: Path) -> None:
     """When the connection dies half-way the former file stays, and nothing is left beside it."""
     path = tmp_path / "file"

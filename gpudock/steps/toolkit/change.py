@@ -11,7 +11,7 @@ from gpudock.host import Host, Line
 
 # dockerd checks the file together with the flags it runs with: from 23.0 on, older ones cannot.
 # Nobody's edit in between is lost: the file must still be the one that the plan saw.
-REPLACE = """umask 022; target=$1 folder=$2 reason=$3 size=$4 before=$5 mode=$6 owner=$7 dockerd=$8; shift 8
+REPLACE = """target=$1 folder=$2 reason=$3 size=$4 before=$5 mode=$6 owner=$7 dockerd=$8; shift 8
 mkdir -p -m 0755 "$(dirname "$target")"; rm -f "$target".gpudock-??????  # left where a run was cut off
 new=$(mktemp "$target.gpudock-XXXXXX"); trap 'rm -rf "$new" "${kept:-$new}"' EXIT; cat >"$new"
 [ "$size" = none ] || [ "$(wc -c <"$new")" -eq "$size" ] || { echo "$target: only a part arrived"; exit 1; }
