@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from socket import socket
@@ -193,12 +194,11 @@ class Host:
 
 
 def _feed(running: channel.Channel, data: Iterable[bytes]) -> None:
-    try:
+    with suppress(OSError):  # the command ended without reading all: its exit code tells
         for piece in data:
             running.send(piece)
+    with suppress(OSError):
         running.finish_input()
-    except OSError:
-        return  # the command ended without reading all: its exit code tells
 
 
 def _collect(running: channel.Channel, begun: Event, on_line: Line | None) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pty
 import secrets
@@ -106,6 +107,14 @@ def test_a_large_input_does_not_stand_still(here: Host) -> None:
     """Megabytes go in while megabytes come out."""
     done = here.do(["cat"], data=b"x" * 5_000_000)
     assert len(done.output) == 5_000_000
+
+
+def test_a_command_that_does_not_read_its_input_leaves_no_pipe_open(here: Host) -> None:
+    """Its end of the pipe is closed at once, and not by the garbage collector at some time."""
+    gc.collect()  # what earlier tests have left
+    before = os.listdir("/proc/self/fd")
+    done = [here.do(["sh", "-c", "exec <&-; exit 3"], data=b"x" * 1_000_000) for _ in range(3)]
+    assert ([item.code for item in done], os.listdir("/proc/self/fd")) == ([3, 3, 3], before)
 
 
 # Two kinds of sudo, without becoming anybody. The translated one speaks German where its user does; sudo-rs 0.2.5 reads
