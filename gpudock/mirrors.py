@@ -20,6 +20,7 @@ import msgspec
 
 from gpudock.config import OWN, ROOT, Loaded, presets
 from gpudock.errors import CannotTell
+from gpudock.files import text
 from gpudock.host import Host
 from gpudock.settings import Mirrors, Network, Settings
 
@@ -65,9 +66,9 @@ if command -v curl >/dev/null; then
 elif command -v python3 >/dev/null; then
   get() { printf '%s\n' "$2" | timeout "$seconds" python3 -c "$python" "$1"; }
 else
-  echo "neither curl nor python3 is on this host"; exit 3
+  echo "neither curl nor python3 is there: install curl"; exit 3
 fi
-folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
+folder=$(mktemp -d) || exit; trap 'rm -rf "$folder"' EXIT
 read -r size; [ "$size" = 0 ] || { head -c "$size" >"$folder/ca"; export CURL_CA_BUNDLE="$folder/ca"; }
 . /etc/os-release
 case " $ID $ID_LIKE " in *" ubuntu "*) id=ubuntu ;; *) id=debian ;; esac
@@ -145,13 +146,13 @@ def probe(host: Host, settings: Settings) -> list[Measured]:
 def measure(host: Host, wanted: Sequence[Choice], network: Network) -> list[Measured]:
     """Ask for a small file of each choice from the host, side by side, at most SECONDS each. Raises CannotTell."""
     lines = "".join(f"{number} {address}\n" for number, choice in enumerate(wanted) if (address := url(choice)))
-    ca = "" if network.ca_bundle in ("", "auto") else Path(network.ca_bundle).expanduser().read_text()
+    ca = "" if network.ca_bundle in ("", "auto") else text(Path(network.ca_bundle).expanduser(), "network.ca_bundle")
     proxies = {"http_proxy": network.http_proxy, "https_proxy": network.https_proxy, "no_proxy": network.no_proxy}
     environment = {name: value for name, value in proxies.items() if value}
     data = f"{len(ca.encode())}\n{ca}{lines}".encode()
     done = host.do(("sh", "-c", PROBE, "sh", str(SECONDS), PYTHON), data=data, environment=environment)
     if done.code:
-        raise CannotTell(f"{host.name}: cannot measure mirrors: {done.output.strip()}. Install curl there.")
+        raise CannotTell(f"{host.name}: cannot measure mirrors: {done.output.strip()}.")
     rows = {int(row[0]): row[1:] for row in map(str.split, done.output.splitlines()) if len(row) == 5}
     return [_measured(choice, rows.get(number, [])) for number, choice in enumerate(wanted)]
 

@@ -32,13 +32,13 @@ http: {{addr: "127.0.0.1:0"}}
 """
 FIND = 'command -v docker-registry || command -v registry || ls "$1/usr/bin/docker-registry" 2>/dev/null'
 FETCH = """folder=$1; command -v apt-get >/dev/null || { echo "there is no apt-get here"; exit 1; }
-cd "$(mktemp -d)"; trap 'rm -rf "$PWD"' EXIT; chmod 755 .
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"; chmod 755 .
 apt-get download docker-registry || { apt-get update; apt-get download docker-registry; }
 mkdir -p "$folder"; dpkg-deb -x docker-registry_*.deb "$folder"
 """
 
 # The shared lock tells others that somebody is here; the exclusive one, that nobody is.
-SERVE = """program=$1 folder=$2; cd "$folder"; exec 9>lock; flock -s 9
+SERVE = """program=$1 folder=$2; cd "$folder" || exit; exec 9>lock; flock -s 9
 "$program" serve configuration.yml 9>&- & registry=$!
 trap 'kill $registry 2>/dev/null' EXIT; cat >/dev/null; kill $registry; wait $registry
 flock -xn 9 || exit 0; rm -rf layers/docker/registry/v2/repositories/*/_uploads  # of pushes that broke off
