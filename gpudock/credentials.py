@@ -67,9 +67,11 @@ def _asked(variable: str, prompt: str) -> str:
 
 def _first_line(path: Path) -> str:
     try:
-        line = path.read_text().splitlines()[:1]
+        line = path.read_text(encoding="utf-8").splitlines()[:1]
     except OSError as error:
         raise UsageError(f"{path}: cannot read the secret: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: cannot read the secret: it is no text in UTF-8.") from None
     if not line or not line[0]:
         raise UsageError(f"{path}: its first line should hold the secret, but it is empty.")
     return line[0]

@@ -1,4 +1,4 @@
-"""The files on the operator's machine that settings name: whole paths, whatever folder gpudock is called from."""
+"""The files on the operator's machine that settings name: whole paths, whatever folder gpudock is called from; text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from gpudock.errors import UsageError
 from gpudock.layers import Key, Layer, Value
 
 # Settings that hold a file or a list of files, by key; a word such as `auto` and a public key are none.
@@ -23,6 +24,16 @@ def placed(layer: Layer, folder: Path) -> Layer:
         key: Value(_placed(key, value.value, folder), value.origin) if key[0] in SECTIONS else value
         for key, value in layer.items()
     }
+
+
+def text(path: Path, setting: str) -> str:
+    """A file's text. Raises UsageError that names the setting where it cannot be read as one."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{setting}: {path}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{setting}: {path}: is no text in UTF-8.") from None
 
 
 def _placed(key: Key, value: Any, folder: Path) -> Any:

@@ -12,8 +12,8 @@ from pathlib import Path
 from gpudock.actions import Action, Write, remove
 from gpudock.credentials import secret
 from gpudock.errors import Refused, UsageError
+from gpudock.files import text
 from gpudock.settings import Settings
-from gpudock.steps import additions
 
 VARIABLE = "GPUDOCK_SSH_PASSWORD"
 LONGEST = 72  # bytes that bcrypt looks at
@@ -93,7 +93,7 @@ def _keys(key: str) -> str:
     if key.startswith(("ssh-", "ecdsa-", "sk-")) and " " in key:
         return f"{key.strip()}\n"
     path = Path(key).expanduser()
-    lines = [line for line in additions.text(path, "ssh.users").splitlines() if is_key(line)]
+    lines = [line for line in text(path, "ssh.users").splitlines() if is_key(line)]
     if not lines:
         raise UsageError(f"ssh.users: {path} holds no public key.")
     return "".join(f"{line}\n" for line in lines)

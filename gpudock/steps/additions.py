@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from gpudock.errors import UsageError
+from gpudock.files import text
 from gpudock.settings import Settings
 
 SETTING = "additions.pip_file"
@@ -65,16 +66,6 @@ def digest(files: Mapping[str, str]) -> str:
     for name, content in sorted(files.items()):
         whole.update(f"{name}\0{len(content)}\0{content}".encode())
     return whole.hexdigest()[:24]
-
-
-def text(path: Path, setting: str) -> str:
-    """A file's text. Raises UsageError that names the setting where it cannot be read as one."""
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise UsageError(f"{setting}: {path}: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{setting}: {path}: is no text.") from None
 
 
 def _numbered(kind: str, names: Sequence[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from gpudock.command import Job, namespace
 from gpudock.command import command as task
 from gpudock.converge import Step
 from gpudock.errors import UsageError
+from gpudock.files import text
 from gpudock.questions import Answers, Questions, file
 from gpudock.settings import Settings
 from gpudock.steps import accounts, compose, folder, services
@@ -128,10 +129,7 @@ def uses_own_key(settings: Settings) -> bool:
 
 
 def _keys(path: Path) -> list[str]:
-    try:
-        lines = [line for line in path.read_text().splitlines() if accounts.is_key(line)]
-    except OSError as error:
-        raise UsageError(f"ssh.authorized_keys: {path}: {error.strerror}.") from None
+    lines = [line for line in text(path, "ssh.authorized_keys").splitlines() if accounts.is_key(line)]
     if not lines:
         raise UsageError(f"ssh.authorized_keys: {path} holds no public key.")
     return lines

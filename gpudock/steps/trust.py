@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from gpudock.actions import Action, Run, Write
+from gpudock.files import text
 from gpudock.settings import Settings
 from gpudock.steps.machine import Machine
 
@@ -33,4 +34,4 @@ def place(settings: Settings, machine: Machine, why: str, path: str) -> Action:
 
 
 def _text(settings: Settings) -> str:
-    return Path(settings.network.ca_bundle).expanduser().read_text()
+    return text(Path(settings.network.ca_bundle).expanduser(), "network.ca_bundle")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 from gpudock.actions import Run, Write
 from gpudock.converge import Blocked
 from gpudock.errors import Refused, UsageError
-from gpudock.steps import accounts, additions, compose, image, scripts, ssh, stack
+from gpudock.steps import accounts, additions, compose, image, jupyter, scripts, ssh, stack, trust
 from gpudock.steps.inputs import fingerprint
 from gpudock.steps.scripts import Progress
 from gpudock.steps.services import Services
@@ -190,3 +191,17 @@ def test_what_goes_into_the_image_is_part_of_its_hash_and_sent_with_the_context(
     assert sent[f"{folder}/apt/packages"] == "ffmpeg\n"
     assert sent[f"{folder}/pip/list.txt"] == "six\n"
     assert sent[f"{folder}/scripts/00-mount-data.sh"] == "echo other\n"
+
+
+def test_a_file_that_is_no_text_is_told(settle: Settle, tmp_path: Path) -> None:
+    """A certificate in binary, keys and a password in another encoding: with the setting's or the file's name."""
+    file = tmp_path / "binary"
+    file.write_bytes(b"0\x82\x03\xff")
+    uses: Sequence[tuple[str, Callable[[Any], object]]] = (
+        ("network.ca_bundle={}", lambda settings: trust.digest(settings, DEBIAN)),
+        ("ssh.authorized_keys=[{}]", ssh.public_keys),
+        ("jupyter.password_file={}", jupyter.given),
+    )
+    for setting, use in uses:
+        with pytest.raises(UsageError, match=f"{file}: .*no text in UTF-8"):
+            use(settle(setting.format(file)))

@@ -27,6 +27,15 @@ def test_first_use_makes_the_environment_and_later_uses_are_silent(project: Proj
     assert not (project.root / ".venv.log").exists()
 
 
+def test_a_machine_without_cmp_makes_it_once_too(project: Project) -> None:
+    """As a minimal RHEL is."""
+    (project.bin / "cmp").unlink()
+    assert "making" in project.run().err
+    assert project.run().err == ""
+    project.lock("2.0")
+    assert project.run().called.version == "2.0"
+
+
 def test_venv_and_pip_serve_where_there_is_no_uv(project: Project) -> None:
     """Without uv on PATH the standard library's venv and its pip make the same environment."""
     (project.bin / "uv").unlink()
