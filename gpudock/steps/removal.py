@@ -12,12 +12,18 @@ from gpudock.settings import Settings
 from gpudock.steps import engine, image, stack, toolkit
 from gpudock.steps.image import Image
 
-# As long as the toolkit that gpudock brought is here, so is the record that `toolkit.uninstall` goes by.
-OTHERS = """others() { [ -d "$1" ] || return 0
-  if [ -d "$1/toolkit/before" ]; then find "$1" -mindepth 1 -maxdepth 1 ! -name toolkit; else echo "$1"; fi; }
+# By name, as host.state may be somebody's folder. What stacks share stays as long as there is another one, and the
+# record that `toolkit.uninstall` goes by as long as the toolkit that gpudock brought is here.
+OURS = """ours() {
+  [ ! -e "$1/$2" ] || echo "$1/$2"
+  for other in "$1"/*/compose.yml; do [ ! -e "$other" ] || [ "$other" = "$1/$2/compose.yml" ] || return 0; done
+  for name in build doctor registry rolled-back gpu-proof toolkit; do
+    [ ! -e "$1/$name" ] || [ -e "$1/$name/before" ] || echo "$1/$name"
+  done
+}
 """
-LOOK = OTHERS + 'others "$1"'
-CLEAN = OTHERS + 'others "$1" | while IFS= read -r path; do rm -rf -- "$path"; done'
+LOOK = OURS + 'ours "$1" "$2"'
+CLEAN = OURS + 'ours "$1" "$2" | while IFS= read -r path; do rm -rf -- "$path"; done; rmdir "$1" 2>/dev/null || :'
 
 
 def steps(*, volumes: bool, with_toolkit: bool) -> tuple[Step[Any], ...]:
@@ -32,7 +38,7 @@ def _plan_image(settings: Settings, facts: Image) -> list[Action]:
 
 
 def _files_questions(settings: Settings) -> Questions:
-    return {"host.files": shell(LOOK, settings.host.state)}
+    return {"host.files": shell(LOOK, settings.host.state, settings.stack.name)}
 
 
 def _files_read(settings: Settings, answers: Answers) -> bool:
@@ -40,7 +46,7 @@ def _files_read(settings: Settings, answers: Answers) -> bool:
 
 
 def _plan_files(settings: Settings, there: bool) -> list[Action]:
-    return [command("remove gpudock's files", CLEAN, settings.host.state)] if there else []
+    return [command("remove gpudock's files", CLEAN, settings.host.state, settings.stack.name)] if there else []
 
 
 IMAGE = Step("image.remove", "Remove the image.", image.questions, image.read, _plan_image)

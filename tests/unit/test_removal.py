@@ -1,0 +1,35 @@
+"""What teardown takes from the folder host.state, and what it leaves to others."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gpudock.steps import removal
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_another_stack_and_somebody_elses_files_stay(tmp_path: Path, shell: str) -> None:
+    """The last stack takes along what all share, but for the record of a toolkit that stays; then all is as wanted."""
+    state = tmp_path / "their files"
+    for name in ("one/compose.yml", "one/container/services/ssh", "two/compose.yml", "build/context/Dockerfile",
+                 "registry/lock", "doctor/fix", "toolkit/before/packages", "gpu-proof", "thesis.txt"):  # fmt: skip
+        (state / name).parent.mkdir(parents=True, exist_ok=True)
+        (state / name).write_text("")
+
+    def run(script: str, stack: str) -> str:
+        argv = [shell, "-ec", script, "sh", str(state), stack]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+    run(removal.CLEAN, "one")
+    left = {"two", "build", "registry", "doctor", "toolkit", "gpu-proof", "thesis.txt"}
+    assert ({path.name for path in state.iterdir()}, run(removal.LOOK, "one")) == (left, "")
+    run(removal.CLEAN, "two")
+    assert ({path.name for path in state.iterdir()}, run(removal.LOOK, "two")) == ({"toolkit", "thesis.txt"}, "")
+    for path in ("toolkit/before/packages", "thesis.txt"):
+        (state / path).unlink()
+    (state / "toolkit/before").rmdir()
+    run(removal.CLEAN, "two")
+    assert not state.exists()
