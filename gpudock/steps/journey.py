@@ -54,7 +54,7 @@ def teardown() -> Command:
     )
     def teardown(job: Job, volumes: bool = False, toolkit: bool = False) -> None:
         """Take stack, image and gpudock's files off the host; volumes, /opt/ai, engine and toolkit stay."""
-        job.converge(*removal.steps(volumes=volumes, with_toolkit=toolkit))
+        job.converge(*removal.steps(volumes=volumes, with_toolkit=toolkit), chained=True)
 
     return teardown
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from gpudock.actions import Action
 from gpudock.actions import shell as command
 from gpudock.converge import Step
 from gpudock.questions import Answers, Questions, shell
+from gpudock.questions import engine as engine_api
 from gpudock.settings import Settings
 from gpudock.steps import engine, image, stack, toolkit
 from gpudock.steps.image import Image
@@ -32,9 +34,34 @@ def steps(*, volumes: bool, with_toolkit: bool) -> tuple[Step[Any], ...]:
     return (stack.down_step(volumes=volumes), IMAGE, *back, FILES)
 
 
-def _plan_image(settings: Settings, facts: Image) -> list[Action]:
-    engine.need(facts.engine)
-    return image.forget(settings) if facts.id else []
+@dataclass(frozen=True)
+class Used:
+    """The image on a host, and the containers that are made of it, the stack's own left out."""
+
+    image: Image
+    by: tuple[str, ...]
+
+
+def _image_questions(settings: Settings) -> Questions:
+    return {**image.questions(settings), "containers": engine_api("/containers/json?all=1")}
+
+
+def _image_read(settings: Settings, answers: Answers) -> Used:
+    found, listed = image.read(settings, answers), answers["containers"]
+    made = (each for each in (listed.json() if listed.ok else ()) if each["ImageID"] == found.id)
+    names = ("".join(each["Names"][:1]).lstrip("/") for each in made)
+    return Used(found, tuple(name for name in names if name != settings.stack.name))
+
+
+def plan_image(settings: Settings, used: Used) -> list[Action]:
+    """Remove the image."""
+    engine.need(used.image.engine)
+    return image.forget(settings) if used.image.id else []
+
+
+def keep_image(settings: Settings, used: Used) -> str | None:
+    """Leave the image to others who use it: Docker would not let it go."""
+    return f"made of it: {', '.join(used.by)}" if used.by else None
 
 
 def _files_questions(settings: Settings) -> Questions:
@@ -49,5 +76,5 @@ def _plan_files(settings: Settings, there: bool) -> list[Action]:
     return [command("remove gpudock's files", CLEAN, settings.host.state, settings.stack.name)] if there else []
 
 
-IMAGE = Step("image.remove", "Remove the image.", image.questions, image.read, _plan_image)
+IMAGE = Step("image.remove", "Remove the image.", _image_questions, _image_read, plan_image, keep_image)
 FILES = Step("host.clean", "Remove gpudock's files from the host.", _files_questions, _files_read, _plan_files)

@@ -230,6 +230,10 @@ def test_teardown_takes_away_ours_and_nothing_else(bare: TestHost, fab: Fab) -> 
     """Stack, image and files go, volumes and /opt/ai stay; then the volumes on demand; the engine is still there."""
     bare.write("/opt/ai/work", "mine")
     target = {"gpu01": (bare, "root")}
+    bare.sh(f"docker create --name theirs {NAME}")
+    done = fab(target, "teardown")
+    assert (done.code, "image.remove: skipped, made of it: theirs" in done.out) == (0, True), done.out + done.err
+    bare.sh("docker rm theirs")
     assert fab(target, "teardown").code == 0
     assert NAME not in bare.sh("docker ps -a; docker images")
     assert not bare.sh("ls -d /var/lib/gpudock 2>/dev/null; :")
