@@ -26,14 +26,15 @@ KNOWN = (
     ),
     (
         r"Temporary failure resolving|Could not resolve|Name or service not known",
-        "The name does not resolve: check the host's DNS, or choose a mirror it reaches (--set mirror=cn).",
+        "The name does not resolve: check the host's DNS, or choose a mirror that it reaches: `mirror.probe` measures "
+        "them (--set mirror=auto, mirror=cn, or one layer: --set mirrors.pypi=URL).",
     ),
     (
         r"Failed to fetch|Connection timed out|Could not connect|Connection refused.*\[IP|Network is unreachable"
         r"|error sending request|Failed to connect|Unable to connect to|Connection reset by peer"
         r"|after connection broken by|Failed to establish a new connection",
-        "A server did not answer: check the network and network.https_proxy, or choose a mirror (--set mirror=cn, "
-        "or one layer: --set mirrors.apt=URL).",
+        "A server did not answer: check the network and network.https_proxy, or choose a mirror that does: "
+        "`mirror.probe` measures them (--set mirror=auto, mirror=cn, or one layer: --set mirrors.apt=URL).",
     ),
     (
         r"Release file for .* is not (valid yet|yet valid)|is not valid (yet|until)|certificate is not yet valid",

@@ -23,8 +23,9 @@ def setup(steps: Steps) -> Command:
     def setup(job: Job) -> None:
         """Take this host from nothing to a running, proven GPU container; again: change nothing."""
         outcomes = job.converge(*steps, chained=True)
-        if not job.options.dry_run and all(outcome.error is None for outcome in outcomes):
-            _arrival(job, {outcome.step: outcome.facts for outcome in outcomes}[jupyter.START.name])
+        arrived = {outcome.step: outcome.facts for outcome in outcomes if outcome.error is None}.get(jupyter.START.name)
+        if arrived and not job.options.dry_run:  # a script of yours that fails takes nothing of it away
+            _arrival(job, arrived)
 
     return setup
 

@@ -55,7 +55,8 @@ def plan(settings: Settings, progress: Progress) -> list[Action]:
     if not left:
         return []
     if failed:
-        return [Run(f"run {', '.join(left)}, as {failed[0]} has {progress.state[failed[0]]}", _inside(settings, "run"))]
+        code = progress.state[failed[0]].partition(" ")[2]
+        return [Run(f"run {', '.join(left)} again, as {failed[0]} ended with code {code}", _inside(settings, "run"))]
     return [Watch(f"wait for your scripts {', '.join(left)}", lambda host, line: _wait(host, settings, line))]
 
 

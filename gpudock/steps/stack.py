@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from invoke.exceptions import Exit
 
@@ -27,7 +28,7 @@ class Container:
     """The container on a host; `id` is empty where there is none.
 
     `ours` tells that compose started it for this stack; `volumes` are the stack's, where they were asked for; `others`
-    are `name ports` of all that run, `astray` those of the stack that have not its name.
+    are `name ports` of all that run, `astray` those of the stack that have not its name; `unnamed` are images of ours.
     """
 
     image: Image
@@ -45,6 +46,7 @@ class Container:
     listeners: tuple[str, ...]
     scripts: Mapping[str, str] = field(default_factory=dict, repr=False)
     astray: tuple[str, ...] = ()
+    unnamed: tuple[str, ...] = ()
 
     @property
     def machine(self) -> Machine:
@@ -92,6 +94,7 @@ def read(settings: Settings, answers: Answers) -> Container:
         listeners=tuple(answers["ports.listeners"].out.splitlines()),
         scripts=folder.read(answers["stack.scripts"]),
         astray=astray.read(settings, answers),
+        unnamed=astray.unnamed(answers),
     )
 
 
@@ -127,6 +130,7 @@ def plan(settings: Settings, container: Container) -> list[Action]:
         needs(settings, container)
         spare = work.spare(settings, f"The container would start anew, as {AGAIN}") if container.running else []
         actions = [*spare, *actions, *astray.gather(settings, container.astray), *_up(settings, container)]
+        actions += astray.forget(container.image_id, container.unnamed)
     elif container.health != "healthy":
         actions.append(_wait(settings))
     return actions
@@ -135,15 +139,13 @@ def plan(settings: Settings, container: Container) -> list[Action]:
 def down(settings: Settings, container: Container, *, volumes: bool = False) -> list[Action]:
     """Take the container away; its volumes stay unless told otherwise. One that is not ours is left alone."""
     engine.need(container.image.engine)
-    name = settings.stack.name
     actions = astray.gather(settings, container.astray)
-    if container.ours and container.running:
-        actions += work.spare(settings, "The container would be taken down")
-    if container.ours and container.compose is not None:
-        argv = (*_compose(settings, container), "down", "--remove-orphans")
-        actions.append(Run(f"take {name} down", argv))
-    elif container.ours:
-        actions.append(Run(f"take {name} down", ("docker", "rm", "--force", container.id)))
+    if container.ours:
+        by_compose = (*_compose(settings, container), "down", "--remove-orphans")
+        by_hand = ("docker", "rm", "--force", container.id)
+        actions += work.spare(settings, "The container would be taken down") if container.running else []
+        actions.append(Run(f"take {settings.stack.name} down", by_hand if container.compose is None else by_compose))
+        actions += astray.forget(container.image_id, container.unnamed)
     if volumes and container.volumes:
         argv = ("docker", "volume", "rm", *container.volumes)
         actions.append(Run(f"remove the volumes {', '.join(container.volumes)}", argv))
@@ -241,9 +243,7 @@ def down_step(*, volumes: bool) -> Step[Container]:
         listed = ("docker", "volume", "ls", "-q", "--filter", f"label={astray.PROJECT}={settings.stack.name}")
         return {**questions(settings), "stack.volumes": listed}
 
-    return Step(
-        "stack.down", down.__doc__ or "", asked, read, lambda settings, facts: down(settings, facts, volumes=volumes)
-    )
+    return Step("stack.down", down.__doc__ or "", asked, read, partial(down, volumes=volumes))
 
 
 UP = Step("stack.up", "3.2 Start the container and wait until it is healthy.", questions, read, plan, needs=needs)

@@ -61,3 +61,12 @@ def test_what_a_start_that_broke_off_left_goes_first(settle: Settle) -> None:
     assert planned[removed - 1] == "look whether somebody's work runs in it"
     assert planned[removed + 2].startswith("start ")
     assert whys(stack.down(settle(), left))[-1] == planned[removed]
+
+
+def test_an_image_without_a_name_goes_with_its_container(settle: Settle) -> None:
+    """The last thing of a start, and of the way down; one that has a name, or another container's, is not touched."""
+    ran = replace(CONTAINER, id="1", image_id="sha256:0", ours=True, unnamed=("sha256:0", "sha256:9"))
+    assert whys(stack.plan(settle(), ran))[-1] == "remove the image it ran before"
+    assert whys(stack.down(settle(), ran)) == ["take cuda_container_chatbot down", "remove the image it ran before"]
+    named = replace(ran, unnamed=("sha256:9",))
+    assert "remove the image it ran before" not in whys([*stack.plan(settle(), named), *stack.down(settle(), named)])

@@ -202,6 +202,7 @@ def test_a_failing_script_is_told_and_ssh_runs_all_the_same(host: TestHost, fold
     assert done.code == 1
     assert "start/00-fails.sh: failed with exit code 7" in done.err
     assert "the disk of the lab is away" in done.err
+    assert "stack.shell" in done.out  # the ways in are told all the same
     with login(host, "alice", key=folder / "alice") as alice:
         assert run(alice, "id -un") == "alice\n"
     until(lambda: "healthy" in host.sh(f"docker ps --filter name={CONTAINER} --filter health=healthy"))
