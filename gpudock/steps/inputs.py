@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 from gpudock.errors import Refused, UsageError
-from gpudock.inventory import nearest
 from gpudock.settings import Settings
 from gpudock.steps import additions, base, cuda
 from gpudock.steps.machine import Machine, wants_gpu
@@ -49,10 +48,6 @@ def groups(settings: Settings, machine: Machine) -> tuple[str, ...]:
 def locks(settings: Settings, machine: Machine) -> tuple[str, ...]:
     """The locks of the groups; that of `torch` is the one that fits the driver. Raises UsageError and Refused."""
     chosen = groups(settings, machine)
-    known = sorted(path.stem for path in (CONTEXT / "requirements").glob("*.in"))
-    for name in chosen:
-        if name not in known:
-            raise UsageError(f"image.groups: there is no {name} in docker/requirements.{nearest(name, known)}")
     _check_worlds(settings, machine, chosen)
     if "flash-attn" in chosen and settings.image.base != "devel" and not settings.image.registry_base:
         raise Refused("flash-attn is compiled in the build and needs CUDA's compiler: --set image.base=devel")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,7 +115,7 @@ def _found() -> list[str]:
 
 def command(settings: Settings, host: str, user: str) -> str:
     """The ssh command into the container, through the host where its port is published only there."""
-    key = f"-i {own_key.PRIVATE} " if uses_own_key(settings) else ""
+    key = f"-i {shlex.quote(str(own_key.PRIVATE))} " if uses_own_key(settings) else ""
     loopback = settings.stack.bind_address in ("127.0.0.1", "::1", "localhost")
     if host == "localhost":
         return f"ssh {key}-p {settings.ssh.port} {user}@127.0.0.1"

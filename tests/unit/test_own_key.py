@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from gpudock import own_key
 from gpudock.config import own
 from gpudock.steps import ssh
 from tests.conftest import Settle
@@ -45,6 +47,16 @@ def test_keys_of_ones_own_stand_beside_the_named(
     (tmp_path / "team").write_text("# ours\nssh-ed25519 BBBB you\nssh-ed25519 AAAA me\n")
     keys = ssh.public_keys(settle(f"ssh.authorized_keys=[auto, {tmp_path}/team]"))
     assert keys == "ssh-ed25519 AAAA me\nssh-ed25519 BBBB you\n"
+
+
+def test_the_way_in_can_be_pasted_from_a_folder_with_a_space(
+    settle: Settle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key's path stays one word for the shell."""
+    monkeypatch.setattr(own_key, "PRIVATE", tmp_path / "my key")
+    monkeypatch.setattr(ssh, "uses_own_key", lambda settings: True)
+    words = shlex.split(ssh.command(settle(), "localhost", "root"))
+    assert words == ["ssh", "-i", str(tmp_path / "my key"), "-p", "8022", "root@127.0.0.1"]
 
 
 def test_where_it_is_kept(tmp_path: Path) -> None:
