@@ -54,29 +54,32 @@ def plan_password(settings: Settings, jupyter: Jupyter, ask: Ask) -> list[Action
 
     `ask` returns the password, or None where there is none to be had.
     """
-    password = ask()
+    password, actions = ask(), list[Action]()
     if password is None:
         return [] if jupyter.password_hash or jupyter.token else [_token(settings)]
-    if jupyter.password_hash and matches(password, jupyter.password_hash):
-        return []
-    actions: list[Action] = [
-        Write(
-            "keep the hash of the password", password_path(settings), f"{hashed(password)}\n", mode=0o600, secret=True
-        )
-    ]
+    if not (jupyter.password_hash and matches(password, jupyter.password_hash)):
+        why, text = "keep the hash of the password", f"{hashed(password)}\n"
+        actions.append(Write(why, password_path(settings), text, mode=0o600, secret=True))
     if jupyter.token:
         actions.append(remove("take the token away", token_path(settings)))
-    if "jupyter" in jupyter.services.up:
-        actions = [*work.spare(settings, "JupyterLab would start anew, with the new password", kernels=True), *actions]
-    if "jupyter" in jupyter.services.wanted:
-        actions += services.start(settings, jupyter.services, "jupyter", changed=True)
-    return actions
+    return _taken_up(settings, jupyter, actions)
 
 
 def plan_start(settings: Settings, jupyter: Jupyter) -> list[Action]:
     """4.3 Start JupyterLab; it never runs without a password or a token."""
-    actions = [] if jupyter.password_hash or jupyter.token else [_token(settings)]
-    return actions + services.start(settings, jupyter.services, "jupyter", changed=bool(actions))
+    if not (jupyter.password_hash or jupyter.token):
+        return [_token(settings), *services.start(settings, jupyter.services, "jupyter", changed=True)]
+    return _taken_up(settings, jupyter, []) or services.start(settings, jupyter.services, "jupyter", changed=False)
+
+
+def _taken_up(settings: Settings, jupyter: Jupyter, changes: list[Action]) -> list[Action]:
+    """Changes of password and token, and a new start of a JupyterLab that runs with the former ones."""
+    lab = jupyter.services
+    if not changes and not lab.former:
+        return []
+    spare = work.spare(settings, "JupyterLab would start anew, with the new password", kernels=True)
+    start = services.start(settings, lab, "jupyter", changed=True) if "jupyter" in lab.wanted else []
+    return [*(spare if "jupyter" in lab.up else []), *changes, *start]
 
 
 def plan_stop(settings: Settings, jupyter: Jupyter) -> list[Action]:

@@ -28,22 +28,30 @@ for name in ssh jupyter; do
 done
 read -r applied <"$run/gpudock/users.applied"
 wanted='{EMPTY}  -'; for file in users password; do
-  [ ! -e "$2/$file" ] || { wanted=$(cat "$2/users" "$2/password" 2>/dev/null | sha256sum); break; }
+  [ ! -e "$2/ssh/$file" ] || { wanted=$(cat "$2/ssh/users" "$2/ssh/password" 2>/dev/null | sha256sum); break; }
 done
-[ "$wanted" = "$applied" ] && echo users applied || echo users pending""".replace("{EMPTY}", sha256().hexdigest())
+[ "$wanted" = "$applied" ] && echo users applied || echo users pending
+for file in password token; do
+  [ "$2/jupyter/$file" -nt "$run/gpudock/jupyter.applied" ] || continue
+  read -r applied <"$run/gpudock/jupyter.applied"
+  wanted=$(cat "$2/jupyter/password" "$2/jupyter/token" 2>/dev/null | sha256sum)
+  [ "$wanted" = "$applied" ] || echo jupyter pending; break
+done""".replace("{EMPTY}", sha256().hexdigest())
 
 
 @dataclass(frozen=True)
 class Services:
     """Which services are wanted, by their files, and which are up, by their supervisor.
 
-    `users` tells that the container's accounts are what their files say.
+    `users` tells that the container's accounts are what their files say, `former` that JupyterLab runs with a password
+    or token that was there before the one in its file.
     """
 
     container: Container
     wanted: tuple[str, ...]
     up: tuple[str, ...]
     users: bool = True
+    former: bool = False
 
 
 def files(settings: Settings) -> str:
@@ -58,18 +66,19 @@ def questions(settings: Settings) -> Questions:
         "services.wanted": question(
             'for file in "$1"/*; do [ ! -e "$file" ] || echo "${file##*/}"; done', f"{files(settings)}/services"
         ),
-        "services.up": after_engine(STATUS, settings.stack.name, f"{files(settings)}/ssh"),
+        "services.up": after_engine(STATUS, settings.stack.name, files(settings)),
     }
 
 
 def read(settings: Settings, answers: Answers) -> Services:
-    """Make Services of the answers; `status` prints a line `name up` or `name down` for each."""
+    """Make Services of the answers: lines such as `ssh up` and `users applied`."""
     rows = [line.split() for line in answers["services.up"].out.splitlines()]
     return Services(
         container=stack.read(settings, answers),
         wanted=tuple(answers["services.wanted"].out.split()),
         up=tuple(row[0] for row in rows if row[1:] == ["up"]),
         users=["users", "applied"] in rows,
+        former=["jupyter", "pending"] in rows,
     )
 
 

@@ -226,6 +226,18 @@ def test_the_password_is_kept_only_as_its_hash(settle: Settle) -> None:
     assert jupyter.plan_password(settle(), known, lambda: "other")
 
 
+def test_a_password_that_was_not_taken_up_is_taken_up(settle: Settle) -> None:
+    """A run that broke off behind the hash has left the token and a JupyterLab with the former secret: both go."""
+    known = jupyter.hashed("geheim")
+    left = replace(RUNNING, wanted=("jupyter",), up=("jupyter",), former=True)
+    look, start = "look whether somebody's work runs in it", "start jupyter and wait until it listens"
+    with_token = jupyter.plan_password(settle(), Jupyter(left, known, True), lambda: "geheim")
+    assert whys(with_token) == [look, "take the token away", start]
+    assert whys(jupyter.plan_password(settle(), Jupyter(left, known, False), lambda: "geheim")) == [look, start]
+    assert whys(jupyter.plan_start(settle(), Jupyter(left, known, False))) == [look, start]
+    assert jupyter.plan_start(settle(), Jupyter(replace(left, former=False), known, False)) == []
+
+
 def test_jupyter_never_runs_open(settle: Settle) -> None:
     """Without a password a token is made, before the start."""
     assert (

@@ -210,6 +210,17 @@ def test_a_failing_script_is_told_and_ssh_runs_all_the_same(host: TestHost, fold
     assert fab(target, "setup", *wanted(folder, start="fails.sh")).code == 0
 
 
+def test_a_token_that_a_run_left_behind_is_taken_up(host: TestHost, folder: Path, fab: Fab) -> None:
+    """Where a run broke off between a new secret and its JupyterLab, the next one finds the former one at work."""
+    host.write(f"/var/lib/gpudock/{CONTAINER}/container/jupyter/token", "the-new-one\n")
+    words = [*wanted(folder, start="fails.sh"), "--yes"]
+    done = fab({"gpu01": (host, "ops")}, "setup", *words)
+    assert "jupyter.start: start jupyter and wait until it listens … changed" in done.out, done.out + done.err
+    config = "/run/gpudock/jupyter/jupyter_server_config.json"
+    assert "the-new-one" in host.sh(f"docker exec {CONTAINER} cat {config}")
+    assert "nothing to change" in fab({"gpu01": (host, "ops")}, "setup", *words).out
+
+
 def test_a_user_comes_and_goes_without_a_restart(host: TestHost, folder: Path, fab: Fab) -> None:
     """Bob is taken off the settings: his sessions end and his key opens nothing, his home stays, nothing is restarted."""
     started = host.sh(f"docker inspect -f '{{{{.State.StartedAt}}}}' {CONTAINER}")
