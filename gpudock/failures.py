@@ -50,6 +50,11 @@ KNOWN = (
         "No source has such a package: check its name in additions.apt, apt's sources, and mirrors.apt.",
     ),
     (
+        r"Packages need to be removed but remove is disabled",
+        "What was to be installed cannot be beside the packages above, which somebody has put here, so they were left "
+        "alone. Where nobody needs them, remove them yourself (apt-get remove NAME), then run the same command again.",
+    ),
+    (
         r"was not found in the package registry",
         "No index has such a package: check its name in additions.pip or its file, and mirrors.pypi.",
     ),

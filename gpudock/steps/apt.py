@@ -53,10 +53,25 @@ def update(settings: Settings, why: str, source: str = "") -> Run:
 
 
 def install(settings: Settings, why: str, *packages: str, options: tuple[str, ...] = ()) -> Run:
-    """Install packages, as `name` or `name=version`, and wait for a lock as long as apt.lock_timeout says."""
+    """Install packages, as `name` or `name=version`, and wait for a lock as long as apt.lock_timeout says.
+
+    Never removes a package to make room: for Debian's engine apt would take away Docker's containerd.io, by which a
+    node of Kubernetes lives, or podman-docker.
+    """
     waiting = ("-o", f"DPkg::Lock::Timeout={settings.apt.lock_timeout}")
     keep = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
-    argv = ("apt-get", "install", "-y", "--no-install-recommends", *waiting, *keep, *PATIENT, *options, *packages)
+    argv = (
+        "apt-get",
+        "install",
+        "-y",
+        "--no-remove",
+        "--no-install-recommends",
+        *waiting,
+        *keep,
+        *PATIENT,
+        *options,
+        *packages,
+    )
     return Run(why, argv, environment=environment(settings))
 
 

@@ -149,6 +149,20 @@ def test_a_full_disk_is_told_and_nothing_is_left(host: TestHost, fab: Fab) -> No
     host.sh("umount /var/lib/gpudock")
 
 
+RIVAL = "Package: rival\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\nConflicts: docker-compose\n"
+
+
+def test_no_package_of_somebody_else_goes_for_ours(host: TestHost, fab: Fab) -> None:
+    """As podman-docker and containerd.io would for Debian's Docker: it is named and stays; without it all is well again."""
+    host.write("/root/rival/DEBIAN/control", RIVAL)
+    host.sh("dpkg --purge docker-compose; dpkg-deb -b /root/rival /root/rival.deb; dpkg -i /root/rival.deb")
+    done = fab({"gpu01": (host, "root")}, "engine.install")
+    assert (done.code, "\n      rival\n" in done.err, "apt-get remove NAME" in done.err) == (1, True, True), done.err
+    assert host.sh("dpkg-query -W -f '${db:Status-Status}' rival") == "installed"
+    host.sh("dpkg --purge rival")
+    assert fab({"gpu01": (host, "root")}, "engine.install").code == 0
+
+
 def test_a_container_that_is_not_there_is_told_in_words(host: TestHost, fab: Fab) -> None:
     """Not as an HTTP error of the Docker SDK's, and with what starts it."""
     done = fab({"gpu01": (host, "root")}, "stack.logs")

@@ -10,6 +10,7 @@ SAID = {
     "No such command: versionlock. Please use /usr/bin/dnf --help": "dnf-command(versionlock)",
     "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (unattended-upgr)": "apt.lock_timeout",
     "E: Unable to locate package nvidia-container-toolkit": "mirrors.apt",
+    "E: Packages need to be removed but remove is disabled.": "apt-get remove NAME",
     "  cause: Because wandbb was not found in the package registry and you require wandbb": "additions.pip",
     "E: Release file for http://mirror.test/dists/x/InRelease is not valid yet (invalid for another 2h)": "timedatectl",
     "Error starting userland proxy: listen tcp4 127.0.0.1:9001: bind: address already in use": "jupyter.port",
