@@ -21,8 +21,9 @@ from gpudock.steps.build import INPUTS, previous
 from gpudock.steps.image import Image
 from gpudock.steps.inputs import fingerprint
 
+# Cut off anywhere, the former image is still under one of the two names, and the same command does the rest.
 SWAP = """new=$1 former=$2 aside=$2-aside
-docker tag "$former" "$aside"; docker tag "$new" "$former"; docker tag "$aside" "$new"; docker image rm "$aside"
+docker tag "$new" "$aside"; docker tag "$former" "$new"; docker tag "$aside" "$former"; docker image rm "$aside"
 """
 
 

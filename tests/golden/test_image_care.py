@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +117,28 @@ def test_a_build_keeps_what_it_replaces_under_a_name_of_its_own(settle: Settle) 
     run = build(settle(), ENGINE, "/x", "0")[-1]
     assert isinstance(run, Run)
     assert "cuda_container_chatbot:previous" in run.argv
+
+
+@pytest.mark.parametrize("calls", range(5))
+def test_a_rollback_that_is_cut_off_loses_no_image(tmp_path: Path, calls: int) -> None:
+    """Wherever the host goes down between two calls to the engine, the same command again has the former image back."""
+    names = tmp_path / "names"
+    names.mkdir()
+    (tmp_path / "docker").write_text(
+        f"""#!/bin/sh
+cd {names}; echo >>../calls; [ "$(wc -l <../calls)" -le "$CALLS" ] || kill -KILL $PPID
+case $1 in tag) cp "$2" "$3.new"; mv "$3.new" "$3" ;; *) rm "$3" ;; esac
+"""
+    )
+    (tmp_path / "docker").chmod(0o755)
+    for name, text in (("lab", "newer"), ("lab:previous", "former")):
+        (names / name).write_text(text)
+    for allowed in (calls, 9):
+        if (names / "lab").read_text() != "former":
+            environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(allowed)}
+            (tmp_path / "calls").write_text("")
+            subprocess.run(["sh", "-ec", rollback.SWAP, "sh", "lab", "lab:previous"], env=environ, check=False)
+    assert (names / "lab").read_text() == "former"
 
 
 def test_a_rollback_holds_setup_back_and_the_way_forth_lets_it_go(settle: Settle) -> None:
