@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import pwd
 import re
 import shlex
 import sys
@@ -134,6 +135,7 @@ class Hints(Program):
 
 def main() -> None:
     """Be the program that the first argument names, `inv` or `fab`."""
+    _be_somebody()
     name = os.path.basename(sys.argv.pop(1))
     sys.argv[0] = name
     try:
@@ -142,6 +144,15 @@ def main() -> None:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         sys.exit(getattr(broken.__context__, "code", 0))
+
+
+def _be_somebody() -> None:
+    """Have a name and a home where the user's id has none, as in containers of CI: libraries ask for both."""
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        os.environ.setdefault("LOGNAME", str(os.getuid()))
+        os.environ.setdefault("HOME", "/")
 
 
 def _run(name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -78,3 +79,21 @@ def test_words_are_completed_for_the_program_as_it_is_called(name: str) -> None:
     words = f"./{name} stack.up --dr"
     typed = f"COMP_WORDS=({words}); _complete_{name} ./{name} --dr; echo ${{COMPREPLY[@]}}"
     assert program(["bash", "-c", f"{script}\n{typed}"]).out == "--dry-run\n"
+
+
+def test_a_user_without_name_and_home_works_all_the_same() -> None:
+    """A user id that the machine does not know, as in containers of CI: hosts are gone to, and no traceback is printed."""
+    nobody = "import pwd, runpy; pwd.getpwuid = lambda uid: {}[uid]; runpy.run_path('.', run_name='__main__')"
+    lacking = ("HOME", "LOGNAME", "USER", "LNAME", "USERNAME")
+    environ = {name: value for name, value in os.environ.items() if name not in lacking}
+    argv = [sys.executable, "-c", nobody, "fab", "-H", "127.0.0.1:1", "status"]
+    done = subprocess.run(
+        argv,
+        cwd=ROOT,
+        env={**environ, "GPUDOCK_FLEET__CONNECT_ATTEMPTS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
+    assert "127.0.0.1:1: cannot be reached" in done.stderr
