@@ -13,7 +13,8 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterable
-from threading import Thread
+from contextlib import suppress
+from threading import Lock, Thread
 from typing import Any, Protocol
 
 import invoke
@@ -79,7 +80,10 @@ class LocalChannel:
         return code if code >= 0 else BY_SIGNAL - code
 
     def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError, PermissionError):  # it has ended by itself, or is sudo's, which is root's
+            os.killpg(self.process.pid, signal.SIGTERM)
+        self.stdout.close()
+        _await_end(self.process)
 
 
 class SshChannel:
@@ -134,8 +138,13 @@ def open_socket(context: invoke.Context, command: str) -> socket.socket:
     argv = ["/bin/sh", "-c", command]
     with os.fdopen(theirs.detach(), "r+b", buffering=0) as stream:
         running = subprocess.Popen(argv, stdin=stream, stdout=stream, stderr=subprocess.DEVNULL, start_new_session=True)
-    Thread(target=running.wait, daemon=True).start()  # so that it is no zombie for the rest of our run
+    _await_end(running)
     return ours
+
+
+def _await_end(process: subprocess.Popen[bytes]) -> None:
+    """Have it be no zombie for the rest of our run, and wait for nobody."""
+    Thread(target=process.wait, daemon=True).start()
 
 
 def _session(connection: invoke.Context, command: str, *, combined: bool = False) -> Any:
@@ -159,6 +168,12 @@ def _session(connection: invoke.Context, command: str, *, combined: bool = False
 def is_remote(context: invoke.Context) -> bool:
     """Tell Fabric's Connection from Invoke's Context without importing Fabric, which costs 200 ms."""
     return hasattr(context, "create_session")
+
+
+def asking(transport: Any) -> Lock:
+    """The lock under which a connection's global requests go one at a time: paramiko may mix their answers up."""
+    lock: Lock = transport.__dict__.setdefault("gpudock_asking", Lock())
+    return lock
 
 
 def chunks(data: bytes | Iterable[bytes]) -> Iterable[bytes]:

@@ -16,7 +16,7 @@ import fabric
 import paramiko
 from paramiko.ssh_exception import NoValidConnectionsError
 
-from gpudock import agent, known_hosts
+from gpudock import agent, channel, known_hosts
 from gpudock.credentials import secret
 from gpudock.errors import Unreachable
 from gpudock.settings import Fleet
@@ -135,7 +135,8 @@ def _watch(transport: paramiko.Transport, lost_after: int) -> None:
         limit.daemon = True
         limit.start()
         try:
-            transport.global_request("keepalive@openssh.com", wait=True)
+            with channel.asking(transport):
+                transport.global_request("keepalive@openssh.com", wait=True)
         except (OSError, EOFError, paramiko.SSHException):
             return
         finally:

@@ -71,7 +71,8 @@ def _listening_there(context: invoke.Context, far: Dial, count: Count) -> Iterat
 
     transport = context.transport
     try:
-        port = transport.request_port_forward(LOOPBACK, 0, lambda near, origin, server: _join(near, far, count))
+        with channel.asking(transport):
+            port = transport.request_port_forward(LOOPBACK, 0, lambda near, origin, server: _join(near, far, count))
     except SSHException as error:
         raise ActionFailed(
             "open a way back over the SSH connection",
@@ -82,8 +83,9 @@ def _listening_there(context: invoke.Context, far: Dial, count: Count) -> Iterat
     try:
         yield port
     finally:
-        if transport.is_active():
-            transport.cancel_port_forward(LOOPBACK, port)
+        with channel.asking(transport):
+            if transport.is_active():
+                transport.cancel_port_forward(LOOPBACK, port)
 
 
 @contextmanager

@@ -29,9 +29,10 @@ Line = Callable[[str], None]
 HELD = "exec 8>>{mark} && flock -s 8 || exit; ( exec 8>&-; {script} ); exit $?"
 
 # The size is checked because a connection that dies ends the input just as a whole file does.
-WRITE = """set -e; mkdir -p "$(dirname "$1")"; umask 077; new=$(mktemp "$1.XXXXXX"); trap 'rm -f "$new"' EXIT
-cat >"$new"; [ "$(wc -c <"$new")" -eq "$2" ] || { echo "$1: only a part arrived"; exit 1; }
-chmod "$3" "$new"; chown "$4" "$new"; sync "$new"; mv -f "$new" "$1"; trap - EXIT"""
+WRITE = """set -e; path=$1; [ ! -L "$path" ] || path=$(readlink -m "$path")
+mkdir -p "$(dirname "$path")"; umask 077; new=$(mktemp "$path.XXXXXX"); trap 'rm -f "$new"' EXIT
+cat >"$new"; [ "$(wc -c <"$new")" -eq "$2" ] || { echo "$path: only a part arrived"; exit 1; }
+chmod "$3" "$new"; chown "$4" "$new"; sync "$new"; mv -f "$new" "$path"; trap - EXIT"""
 
 PUSH = """set -e; mkdir -p "$(dirname "$1")"; new=$(mktemp -d "$1.XXXXXX"); trap 'rm -rf "$new"' EXIT
 tar -x -C "$new" --no-same-owner; chmod 0755 "$new"; rm -rf "$1"; mv "$new" "$1"; trap - EXIT"""
@@ -103,7 +104,10 @@ class Host:
         return self._as_root(script, data, on_line)
 
     def write(self, path: str, data: bytes, *, mode: int = 0o644, owner: str = "root:root") -> Completed:
-        """Put a file in place whole or not at all, with its mode and owner; its folder is made where missing."""
+        """Put a file in place whole or not at all, with its mode and owner; its folder is made where missing.
+
+        A link stays a link: the file that it leads to is replaced.
+        """
         return self.do(["sh", "-c", WRITE, "sh", path, str(len(data)), f"{mode:04o}", owner], data=data)
 
     def push(self, tree: Path, path: str) -> Completed:

@@ -13,6 +13,7 @@ from pathlib import Path
 import invoke
 import pytest
 
+from gpudock.errors import Unreachable
 from gpudock.host import WRITE, Host
 
 
@@ -50,6 +51,31 @@ def test_a_file_that_arrives_in_part_is_not_put_in_place(here: Host, tmp_path: P
     assert done.code != 0
     assert path.read_text() == "former"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_a_link(here: Host, tmp_path: Path) -> None:
+    """A file that its owner keeps elsewhere is written there, as an editor does it."""
+    kept, path = tmp_path / "kept" / "file", tmp_path / "file"
+    path.symlink_to(kept)
+    for text in (b"new", b"newer"):
+        assert here.write(str(path), text).code == 0
+        assert (path.readlink(), kept.read_bytes()) == (kept, text)
+
+
+@pytest.mark.parametrize("refusal", [PermissionError, ProcessLookupError])
+def test_silence_is_told_where_the_command_cannot_be_stopped(
+    monkeypatch: pytest.MonkeyPatch, refusal: type[OSError]
+) -> None:
+    """What sudo runs is root's, and a command may end by itself just then: the operator hears of the silence."""
+
+    def refuse(group: int, number: int) -> None:
+        kill(group, number)
+        raise refusal
+
+    kill = os.killpg
+    monkeypatch.setattr(os, "killpg", refuse)
+    with pytest.raises(Unreachable, match="no sign of life"):
+        Host(invoke.Context(), "here", silence=0.1).do(["sleep", "60"])
 
 
 def test_what_a_signal_ended_says_so(here: Host) -> None:

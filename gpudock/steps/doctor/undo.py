@@ -53,6 +53,7 @@ for fix in *; do [ -d "$fix" ] || continue
 RESTORE = """kept=$1 path=$2
 case $path in /proc/*) cat "$kept" >"$path"; exit;; esac
 [ -e "$kept" ] || { rm -f "$path"; exit; }
+[ ! -L "$path" ] || path=$(readlink -m "$path")
 mkdir -p "$(dirname "$path")"; new=$(mktemp "$path.XXXXXX"); trap 'rm -f "$new"' EXIT
 cp -p "$kept" "$new"; sync "$new"; mv -f "$new" "$path\""""
 
