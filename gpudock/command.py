@@ -14,13 +14,14 @@ from invoke.parser import Argument
 
 from gpudock import mirrors
 from gpudock.config import Loaded
-from gpudock.converge import Convergence, Outcome, Step
+from gpudock.converge import Convergence
 from gpudock.errors import CannotTell
 from gpudock.host import Host
 from gpudock.options import Options, Rollout
 from gpudock.questions import ask
 from gpudock.report import Report
 from gpudock.settings import Settings
+from gpudock.step import Outcome, Step
 
 
 @dataclass

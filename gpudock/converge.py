@@ -7,68 +7,20 @@ again, and a plan that is then not empty is an error: so idempotence is checked 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Protocol
 
 from gpudock.actions import Action
 from gpudock.errors import CannotTell, GpudockError, Locked, NotConverged, Refused, Unreachable
 from gpudock.host import Host
 from gpudock.lock import Lock
-from gpudock.questions import Answers, Questions, ask
+from gpudock.questions import GET, TIME_LIMIT, Answers, ask
 from gpudock.settings import Settings
-
-F = TypeVar("F")
-Plan = Sequence[Action]
-Status = Literal["ok", "changed", "planned", "skipped", "failed"]
+from gpudock.step import Blocked, Interrupted, Outcome, Plan, Status, Step
 
 LOCK_EVERY = 2.0  # seconds between two tries to get another operator's lock
-
-
-class Interrupted(GpudockError):
-    """The operator pressed Ctrl-C: nothing new was begun."""
-
-
-class Blocked(Refused):
-    """A step cannot be planned before another one has run, which `by` names."""
-
-    def __init__(self, by: str, missing: str) -> None:
-        super().__init__(f"{missing} Run {by} first, or setup, which runs all steps in order.")
-        self.by = by
-        self.missing = missing
-
-
-@dataclass(frozen=True)
-class Step(Generic[F]):
-    """One documented step: what it asks, how it reads the answers, and what it does about them.
-
-    `summary` is the task's help. `skip` gives the reason to leave the step out of a chain such as `setup`,
-    or None; the step's own task ignores it. `needs` raises Refused for what a person must settle before a chain begins:
-    nobody should wait for a build to hear that a port is taken.
-    """
-
-    name: str
-    summary: str
-    questions: Callable[[Settings], Questions]
-    read: Callable[[Settings, Answers], F]
-    plan: Callable[[Settings, F], Plan]
-    skip: Callable[[Settings, F], str | None] = lambda settings, facts: None
-    needs: Callable[[Settings, F], None] | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one step on one host. `seconds` is wall time, the facts' share left out."""
-
-    host: str
-    step: str
-    status: Status
-    actions: tuple[Action, ...] = ()
-    seconds: float = 0.0
-    reason: str = ""
-    error: GpudockError | None = None
-    facts: Any = None
 
 
 class Progress(Protocol):
@@ -161,10 +113,22 @@ class Convergence:
 
     def _look(self, step: Step[Any]) -> tuple[Any, Plan, str]:
         """Return the step's facts, its plan, and the reason to skip it, empty where there is none."""
-        facts = step.read(self.settings, self.answers)
+        facts = self._read(step)
         if self.chained and (reason := step.skip(self.settings, facts)):
             return facts, (), reason
         return facts, step.plan(self.settings, facts), ""
+
+    def _read(self, step: Step[Any]) -> Any:
+        """The step's facts. Raises CannotTell for a question without an answer: it would read as "is not there"."""
+        late = {name: answer.argv[0] for name, answer in self.answers.items() if answer.timed_out}
+        if late and GET not in late.values():  # where it is the engine that hangs, the step itself says so
+            names = ", ".join(name for name in step.questions(self.settings) if name in late)
+            if names:
+                raise CannotTell(
+                    f"{self.host.name} did not say within {TIME_LIMIT} s: {names}. A disk, a network folder or a name "
+                    "server that does not answer keeps it: mend that, then run the same command again."
+                )
+        return step.read(self.settings, self.answers)
 
     def _decide(self, step: Step[Any], plan: Plan, reason: str, done: list[Action]) -> Status:
         """Apply unless it is a dry run; `done` gathers the actions begun, or in a dry run planned."""
@@ -221,7 +185,7 @@ class Convergence:
         self.lock = None
 
     def _confirm(self, step: Step[Any]) -> Any:
-        facts = step.read(self.settings, self.answers)
+        facts = self._read(step)
         if left := step.plan(self.settings, facts):
             whys = "; ".join(action.why for action in left)
             raise NotConverged(

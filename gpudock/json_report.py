@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from gpudock.converge import Outcome
 from gpudock.errors import Unreachable
 from gpudock.report import Report
+from gpudock.step import Outcome
 
 
 class JsonReport(Report):

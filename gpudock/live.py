@@ -14,9 +14,9 @@ from rich.text import Text
 
 from gpudock import credentials
 from gpudock.actions import Action
-from gpudock.converge import Outcome
 from gpudock.logs import Logs
 from gpudock.report import STATUSES, Report
+from gpudock.step import Outcome
 
 COLORS = {"ok": "green", "changed": "yellow", "planned": "cyan", "skipped": "bright_black", "failed": "red"}
 

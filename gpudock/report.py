@@ -12,10 +12,10 @@ from threading import Lock
 from typing import Any, TextIO
 
 from gpudock.actions import Action
-from gpudock.converge import Interrupted, Outcome, Status
 from gpudock.credentials import without_passwords
 from gpudock.errors import TaskFailed, Unreachable
 from gpudock.logs import Logs
+from gpudock.step import Interrupted, Outcome, Status
 
 NEWS_EVERY = 10.0  # seconds between two lines about an action that is still running
 STATUSES: tuple[Status, ...] = ("changed", "planned", "ok", "skipped", "failed")

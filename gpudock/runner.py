@@ -23,7 +23,6 @@ import invoke
 from gpudock import mirrors
 from gpudock.command import Command, Job
 from gpudock.config import OWN, Loaded, load
-from gpudock.converge import Outcome
 from gpudock.errors import GpudockError, TaskFailed, UsageError
 from gpudock.host import Host
 from gpudock.json_report import JsonReport
@@ -31,6 +30,7 @@ from gpudock.logs import Logs
 from gpudock.options import Options, Rollout
 from gpudock.report import Report
 from gpudock.rollout import Gate, Memory
+from gpudock.step import Outcome
 
 SEVERITY = (0, 4, 1, 3, 2)
 LOCAL = "localhost"

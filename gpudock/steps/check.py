@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from gpudock.command import Job, command
 from gpudock.config import load_families
-from gpudock.converge import Blocked
 from gpudock.errors import ProblemsFound
 from gpudock.questions import Answers, Questions, ask
 from gpudock.questions import shell as question
 from gpudock.report import columns
 from gpudock.settings import Settings
+from gpudock.step import Blocked
 from gpudock.steps import cuda, engine, image, within
 from gpudock.steps.image import Image
 from gpudock.steps.inputs import CONTEXT, locks

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 
 from gpudock.command import Job, command
-from gpudock.converge import Blocked
 from gpudock.report import columns
 from gpudock.settings import Settings
+from gpudock.step import Blocked
 from gpudock.steps import additions, engine, stack, within
 from gpudock.steps.inputs import CONTEXT, fingerprint, locks
 from gpudock.steps.machine import Machine

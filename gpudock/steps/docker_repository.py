@@ -15,11 +15,11 @@ SOURCE = "/etc/apt/sources.list.d/docker.list"
 LOGIN = login.apt_path("docker")
 
 # Only a machine without an engine asks whether the repository answers; to one with a login, which is not sent along, a
-# refusal is an answer.
+# refusal is an answer. A name server that is gone takes longer than apt's own limits.
 ANSWERS = """command -v dockerd >/dev/null && exit 0
 file=$(mktemp -u)
-said=$(/usr/lib/apt/apt-helper -o Acquire::Retries=0 -o Acquire::https::Timeout=5 -o Acquire::http::Timeout=5 \\
-  download-file "$1" "$file" 2>&1) && { rm -f "$file"; echo reachable; exit; }
+said=$(timeout 20 /usr/lib/apt/apt-helper -o Acquire::Retries=0 -o Acquire::https::Timeout=5 \\
+  -o Acquire::http::Timeout=5 download-file "$1" "$file" 2>&1) && { rm -f "$file"; echo reachable; exit; }
 case "$2 $said" in *login*" 401 "*) echo reachable;; *) false;; esac"""
 
 FETCH = 'mkdir -p "$(dirname "$2")" && /usr/lib/apt/apt-helper download-file "$1" "$2" && chmod 0644 "$2"'

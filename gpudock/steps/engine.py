@@ -8,12 +8,12 @@ from typing import Any
 
 from gpudock.actions import Action, Run, shell
 from gpudock.command import namespace
-from gpudock.converge import Blocked, Step
 from gpudock.errors import CannotTell, Refused
 from gpudock.questions import Answers, Questions
 from gpudock.questions import engine as engine_api
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
+from gpudock.step import Blocked, Step
 from gpudock.steps import apt, docker_repository, login, machine
 from gpudock.steps.machine import Machine
 

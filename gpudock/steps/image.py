@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 from gpudock.actions import Action, Push, Write, remove, shell
 from gpudock.command import Job, command, namespace
-from gpudock.converge import Step
 from gpudock.questions import Answers, Questions, file
 from gpudock.questions import engine as engine_api
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
+from gpudock.step import Step
 from gpudock.steps import additions, base, engine
 from gpudock.steps.build import INPUTS, build, previous
 from gpudock.steps.engine import Engine

@@ -7,9 +7,9 @@ from typing import Any
 
 from gpudock.command import Command, Job, command
 from gpudock.config import Loaded, describe
-from gpudock.converge import Step
 from gpudock.errors import ProblemsFound
 from gpudock.report import columns
+from gpudock.step import Step
 from gpudock.steps import jupyter, removal, status
 from gpudock.steps.jupyter import Jupyter
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from gpudock.actions import Action, Write, remove
 from gpudock.command import Job, command, namespace
-from gpudock.converge import Blocked, Step
 from gpudock.credentials import secret
 from gpudock.errors import UsageError
 from gpudock.questions import Answers, Questions, ask, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
+from gpudock.step import Blocked, Step
 from gpudock.steps import services, work
 from gpudock.steps.services import Services
 

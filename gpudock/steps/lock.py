@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory
 from gpudock.actions import Write
 from gpudock.command import Job, command
 from gpudock.config import load_families
-from gpudock.converge import Outcome, Status
 from gpudock.errors import ActionFailed, UsageError
 from gpudock.failures import next_move
 from gpudock.settings import Settings
+from gpudock.step import Outcome, Status
 from gpudock.steps.cuda import minor
 from gpudock.steps.inputs import CONTEXT
 

@@ -37,9 +37,9 @@ import msgspec
 from gpudock import forward
 from gpudock.actions import Action
 from gpudock.command import Job, command
-from gpudock.converge import Step
 from gpudock.host import Completed, Host, Line
 from gpudock.settings import Settings
+from gpudock.step import Step
 from gpudock.steps import engine, image, source
 from gpudock.steps.build import KEEP, previous
 from gpudock.steps.image import Image

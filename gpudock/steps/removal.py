@@ -7,10 +7,10 @@ from typing import Any
 
 from gpudock.actions import Action
 from gpudock.actions import shell as command
-from gpudock.converge import Step
 from gpudock.questions import Answers, Questions, shell
 from gpudock.questions import engine as engine_api
 from gpudock.settings import Settings
+from gpudock.step import Step
 from gpudock.steps import engine, image, stack, toolkit
 from gpudock.steps.image import Image
 

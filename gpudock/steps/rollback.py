@@ -11,11 +11,11 @@ from typing import Any
 
 from gpudock.actions import Action, Write, remove, shell
 from gpudock.command import Job, command
-from gpudock.converge import Step
 from gpudock.errors import Refused
 from gpudock.questions import Answers, Questions
 from gpudock.questions import engine as engine_api
 from gpudock.settings import Settings
+from gpudock.step import Step
 from gpudock.steps import engine, image, stack, work
 from gpudock.steps.build import INPUTS, previous
 from gpudock.steps.image import Image

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gpudock.converge import Outcome
+from gpudock.step import Outcome
 from gpudock.steps import usage
 from gpudock.steps.usage import Rows, Usage
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from gpudock.actions import Action, Run, Watch
 from gpudock.command import namespace
-from gpudock.converge import Blocked, Step
 from gpudock.errors import ActionFailed
 from gpudock.host import Host, Line
 from gpudock.questions import Answers, Questions
 from gpudock.settings import Settings
+from gpudock.step import Blocked, Step
 from gpudock.steps import additions, stack
 from gpudock.steps.stack import Container
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from gpudock.actions import Action, Run, Write, remove
-from gpudock.converge import Blocked
 from gpudock.questions import Answers, Questions, after_engine
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
+from gpudock.step import Blocked
 from gpudock.steps import compose, engine, stack
 from gpudock.steps.stack import Container
 

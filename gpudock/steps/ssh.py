@@ -12,11 +12,11 @@ from gpudock import own_key
 from gpudock.actions import Action, Write
 from gpudock.command import Job, namespace
 from gpudock.command import command as task
-from gpudock.converge import Step
 from gpudock.errors import UsageError
 from gpudock.files import text
 from gpudock.questions import Answers, Questions, file
 from gpudock.settings import Settings
+from gpudock.step import Step
 from gpudock.steps import accounts, compose, folder, services
 from gpudock.steps.services import Services
 

@@ -10,12 +10,12 @@ from invoke.exceptions import Exit
 
 from gpudock.actions import Action, Run, Watch, Write, shell
 from gpudock.command import Job, command, namespace
-from gpudock.converge import Blocked, Step
 from gpudock.errors import Refused
 from gpudock.questions import Answers, Questions, file
 from gpudock.questions import engine as engine_api
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
+from gpudock.step import Blocked, Step
 from gpudock.steps import additions, astray, compose, engine, folder, gpu_mode, health, image, ports, trust, work
 from gpudock.steps.image import Image
 from gpudock.steps.machine import Machine

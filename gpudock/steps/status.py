@@ -10,11 +10,11 @@ from typing import Any
 
 from gpudock.actions import Action
 from gpudock.command import Command, Job
-from gpudock.converge import Outcome, Step
 from gpudock.errors import Unreachable
 from gpudock.questions import Answers
 from gpudock.report import Report, columns
 from gpudock.settings import Settings
+from gpudock.step import Outcome, Step
 from gpudock.steps import compose, gpus, jupyter, ssh, toolkit
 from gpudock.steps.gpus import Gpu
 from gpudock.steps.jupyter import Jupyter

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from gpudock.actions import Run, Write
-from gpudock.converge import Blocked
 from gpudock.errors import Refused, UsageError
+from gpudock.step import Blocked
 from gpudock.steps import accounts, additions, compose, image, jupyter, scripts, ssh, stack, trust
 from gpudock.steps.inputs import fingerprint
 from gpudock.steps.scripts import Progress

@@ -180,6 +180,6 @@ def test_dockers_older_source_is_mended_and_others_are_left(settle: Settle) -> N
 def test_a_refusal_to_those_without_login_is_an_answer(said: str, code: int, private: str, expected: bool) -> None:
     """The mirror with a login is there, although the question does not bring the login."""
     helper = f"helper() {{ echo '{said}'; return {code}; }}; command() {{ false; }}; "
-    script = helper + docker_repository.ANSWERS.replace("/usr/lib/apt/apt-helper", "helper")
+    script = helper + docker_repository.ANSWERS.replace("timeout 20 /usr/lib/apt/apt-helper", "helper")
     out = subprocess.run(["sh", "-c", script, "sh", "x", private], capture_output=True, text=True).stdout
     assert docker_repository.reachable({"docker.repository": Answer((), 0, out, "")}) is expected

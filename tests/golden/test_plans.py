@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from gpudock.actions import Action, Write
-from gpudock.converge import Blocked
 from gpudock.errors import Refused
+from gpudock.step import Blocked
 from gpudock.steps import compose, engine, gpu_mode, image, inputs, jupyter, services, ssh, stack
 from gpudock.steps.engine import Engine
 from gpudock.steps.image import Image

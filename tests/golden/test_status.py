@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpudock.converge import Outcome
 from gpudock.errors import CannotTell, Unreachable
+from gpudock.step import Outcome
 from gpudock.steps import status
 from gpudock.steps.gpus import Gpu
 from gpudock.steps.jupyter import Jupyter

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from gpudock.actions import Run, Write
-from gpudock.converge import Blocked
 from gpudock.errors import ProblemsFound, Refused, UsageError
+from gpudock.step import Blocked
 from gpudock.steps import toolkit
 from gpudock.steps.toolkit import PACKAGES, configure, containers, package, repository, restart, rpm, source, upgrade
 from gpudock.steps.toolkit.record import Record

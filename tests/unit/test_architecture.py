@@ -26,7 +26,7 @@ LAYERS = [
     {"checks"},
     {"redaction", "config", "host", "logs", "rollout"},
     {"docker_api", "questions", "actions", "mirrors", "own_key"},
-    {"lock"},
+    {"lock", "step"},
     {"converge"},
     {"report"},
     {"live", "json_report", "command"},

@@ -22,7 +22,7 @@ sys.path.insert(0, {root!r})
 import invoke
 from gpudock.actions import shell
 from gpudock.command import step_command
-from gpudock.converge import Step
+from gpudock.step import Step
 from gpudock.questions import shell as question
 from gpudock.runner import LOCAL, Target, run
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from gpudock.actions import Action
 from gpudock.command import Job, command
-from gpudock.converge import Outcome, Step
 from gpudock.errors import ProblemsFound, Refused
 from gpudock.questions import AFTER, GET, Answers, Questions, ask
 from gpudock.settings import Settings
+from gpudock.step import Outcome, Step
 
 if TYPE_CHECKING:
     from gpudock.steps.doctor.rule import Examination, Rule

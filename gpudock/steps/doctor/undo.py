@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpudock.actions import Action, Run, Write, shell
-from gpudock.converge import Step
 from gpudock.errors import Refused, UsageError
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.report import columns
 from gpudock.settings import Settings
+from gpudock.step import Step
 
 if TYPE_CHECKING:
     from gpudock.command import Job

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from gpudock.actions import Action, Watch
 from gpudock.command import Job, command, namespace
-from gpudock.converge import Blocked, Step
 from gpudock.errors import ActionFailed, ProblemsFound
 from gpudock.failures import next_move
 from gpudock.host import Host, Line
 from gpudock.questions import Answers, Questions, file
 from gpudock.settings import Settings
+from gpudock.step import Blocked, Step
 from gpudock.steps import gpu_mode, image, machine, toolkit
 from gpudock.steps.gpu.verdict import Report, problems, table
 from gpudock.steps.image import Image

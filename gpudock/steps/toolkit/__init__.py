@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpudock.command import Job, command, namespace, step_command
-from gpudock.converge import Step
+from gpudock.step import Step
 from gpudock.steps.toolkit import backups, configure, containers, former, package, restart, source, uninstall, upgrade
 from gpudock.steps.toolkit.facts import PACKAGES, Toolkit, questions, read, skip
 

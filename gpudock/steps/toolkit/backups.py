@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from gpudock.actions import Action, shell
 from gpudock.command import Job, command
-from gpudock.converge import Step
 from gpudock.errors import UsageError
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.report import columns
 from gpudock.settings import Settings
+from gpudock.step import Step
 from gpudock.steps.toolkit import facts, record
 from gpudock.steps.toolkit.change import Replace, decode
 from gpudock.steps.toolkit.facts import Toolkit

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gpudock.actions import Action, shell
-from gpudock.converge import Blocked
 from gpudock.errors import Refused
 from gpudock.settings import Settings
+from gpudock.step import Blocked
 from gpudock.steps.gpu_mode import choose, knows_cdi
 from gpudock.steps.toolkit import cdi, daemon, record
 from gpudock.steps.toolkit.change import Replace

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gpudock.actions import Action, Run
-from gpudock.converge import Blocked
 from gpudock.errors import Refused
 from gpudock.settings import Settings
+from gpudock.step import Blocked
 from gpudock.steps import apt
 from gpudock.steps.gpu_mode import numbers
 from gpudock.steps.toolkit import containers, record, repository, rpm, rpm_package

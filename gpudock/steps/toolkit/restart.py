@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gpudock.actions import Action, shell
-from gpudock.converge import Blocked
 from gpudock.errors import Refused
 from gpudock.settings import Settings
+from gpudock.step import Blocked
 from gpudock.steps import engine
 from gpudock.steps.gpu_mode import needs_start
 from gpudock.steps.toolkit import daemon, record

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gpudock.actions import Action, Write, remove
-from gpudock.converge import Blocked
 from gpudock.errors import UsageError
 from gpudock.settings import Settings
+from gpudock.step import Blocked
 from gpudock.steps import apt, login
 from gpudock.steps.machine import Machine
 from gpudock.steps.toolkit import cuda_repository, repository, rpm

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpudock.actions import Action, shell
-from gpudock.converge import Blocked, Step
 from gpudock.errors import CannotTell
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
+from gpudock.step import Blocked, Step
 from gpudock.steps import apt
 from gpudock.steps.toolkit import containers, facts, package, record, repository, rpm_package
 from gpudock.steps.toolkit.facts import PACKAGES, Toolkit

@@ -11,10 +11,10 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from gpudock.actions import Action, shell
 from gpudock.command import namespace
-from gpudock.converge import Step
 from gpudock.questions import Answers, Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
+from gpudock.step import Step
 from gpudock.steps import audit
 
 MARKS = ("first", "second")
