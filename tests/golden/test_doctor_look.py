@@ -33,6 +33,20 @@ def test_the_worst_comes_first_and_what_is_fine_takes_one_line(settle: Settle) -
     assert text.splitlines()[-1].startswith("fine: 55 of 58 rules (driver 8, GPU 2, ")
 
 
+def test_what_does_not_answer_in_time_is_neither_fine_nor_found(settle: Settle) -> None:
+    """A dpkg that hangs tells nothing of packages, an engine that hangs is found, and nothing else that it knows is fine."""
+    seen = examine(rules.RULES, settle(), answers(settle, doctor__packages=(124, "")))
+    asking = {rule.id for rule in rules.RULES if "doctor.packages" in rule.asks}
+    assert (seen.findings, {rule.id for rule, _ in seen.unknown}) == ((), asking)
+    assert ("toolkit-missing", "the host did not say in time: doctor.packages") in [
+        (rule.id, reason) for rule, reason in seen.unknown
+    ]
+    engine = {"docker__info": (124, ""), "doctor__disks": (124, "")}
+    seen = examine(rules.RULES, settle(), answers(settle, **engine))
+    assert [finding.rule.id for finding in seen.findings] == ["docker-down"]
+    assert not {"disk-full", "docker-cve"} & {rule.id for rule in seen.fine}
+
+
 def test_rules_are_told_apart_and_explain_themselves() -> None:
     """Each rule has what a reader needs: a sentence that holds, a reason, a command, an address."""
     for rule in rules.RULES:

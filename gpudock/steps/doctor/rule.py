@@ -14,6 +14,7 @@ from gpudock.steps.doctor import typed
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: Sequence[Severity] = ("error", "warning", "note")
+HANG = {"docker.info", "gpu.smi", "gpu.cuda"}  # that these hang is a finding itself
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,12 @@ class Examination:
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
 
+def _late(rule: Rule, answers: Answers, *, silent: bool) -> list[str]:
+    """The questions whose answer did not come in time, so that nothing follows from it."""
+    late = [name for name in rule.asks if answers[name].timed_out]
+    return late if silent or set(late) - HANG else []
+
+
 def examine(rules: Sequence[Rule], settings: Settings, answers: Answers) -> Examination:
     """Put each rule to the answers it asked for, and to no others; the worst findings come first."""
     findings: list[Finding] = []
@@ -95,7 +102,9 @@ def examine(rules: Sequence[Rule], settings: Settings, answers: Answers) -> Exam
         except (ValueError, LookupError, TypeError, AttributeError):  # tools of other versions print other things
             unknown.append((rule, "the host's answer is not one that the rule knows"))
             continue
-        if seen is None:
+        if late := _late(rule, answers, silent=seen is None):
+            unknown.append((rule, f"the host did not say in time: {', '.join(late)}"))
+        elif seen is None:
             fine.append(rule)
         else:
             findings.append(Finding(rule, seen, typed.manager(answers)))
