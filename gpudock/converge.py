@@ -93,7 +93,8 @@ class Convergence:
     def _settle(self, step: Step[Any], rest: Sequence[Step[Any]]) -> Outcome:
         started = time.monotonic()
         done: list[Action] = []
-        reason, facts, error = "", None, None
+        reason: str | None = None
+        facts, error = None, None
         try:
             facts, plan, reason = self._look(step)
             if plan and not self.dry_run and not self.lock:
@@ -109,14 +110,14 @@ class Convergence:
         except GpudockError as failure:
             status, error = "failed", failure
         seconds = time.monotonic() - started
-        return Outcome(self.host.name, step.name, status, tuple(done), seconds, reason, error, facts)
+        return Outcome(self.host.name, step.name, status, tuple(done), seconds, reason or "", error, facts)
 
-    def _look(self, step: Step[Any]) -> tuple[Any, Plan, str]:
-        """Return the step's facts, its plan, and the reason to skip it, empty where there is none."""
+    def _look(self, step: Step[Any]) -> tuple[Any, Plan, str | None]:
+        """Return the step's facts, its plan, and the reason to skip it, None where there is none."""
         facts = self._read(step)
-        if self.chained and (reason := step.skip(self.settings, facts)):
+        if self.chained and (reason := step.skip(self.settings, facts)) is not None:
             return facts, (), reason
-        return facts, step.plan(self.settings, facts), ""
+        return facts, step.plan(self.settings, facts), None
 
     def _read(self, step: Step[Any]) -> Any:
         """The step's facts. Raises CannotTell for a question without an answer: it would read as "is not there"."""
@@ -130,9 +131,9 @@ class Convergence:
                 )
         return step.read(self.settings, self.answers)
 
-    def _decide(self, step: Step[Any], plan: Plan, reason: str, done: list[Action]) -> Status:
+    def _decide(self, step: Step[Any], plan: Plan, reason: str | None, done: list[Action]) -> Status:
         """Apply unless it is a dry run; `done` gathers the actions begun, or in a dry run planned."""
-        if reason:
+        if reason is not None:
             return "skipped"
         if not plan:
             return "ok"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -40,7 +39,7 @@ class LiveReport(Report):
     def leave(self, host: str, code: int) -> None:
         super().leave(host, code)
         self._since.pop(host, None)
-        if self.hosts > 1 and (count := Counter(item.status for item in self.outcomes if item.host == host)):
+        if self.hosts > 1 and (count := self.count(host)):
             told = ", ".join(f"{count[status]} {status}" for status in STATUSES if count[status])
             worst = next((status for status in ("failed", "changed", "planned") if count[status]), "ok")
             self.write(f"{host}: {told} ({self.seconds[host]:.1f}s)", worst)

@@ -7,7 +7,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from threading import Lock
 from typing import Any, TextIO
 
@@ -36,7 +35,7 @@ class Report:
         self.started = time.monotonic()
         self._news: dict[str, float] = {}
         self._running: dict[str, str] = {}
-        self._skipped: dict[str, list[Outcome]] = {}
+        self._idle: dict[str, list[Outcome]] = {}
         self._writing = Lock()
 
     def arrive(self, host: str) -> None:
@@ -53,7 +52,7 @@ class Report:
 
     def begin(self, host: str, step: str, action: Action) -> None:
         """An action begins."""
-        self._tell_skipped(host)
+        self._tell_idle(host)
         self._running[host] = f"{host} {step}: {action.why}"
         self._news[host] = time.monotonic()
         self.logs.write(host, f"{step}: {action.why}")
@@ -79,7 +78,7 @@ class Report:
 
     def say(self, host: str, step: str, facts: Mapping[str, Any], text: str) -> None:
         """Give a task's answer: `text` to people, `facts` to machines."""
-        self._tell_skipped(host)
+        self._tell_idle(host)
         self.write(f"{host}\n{text}" if self.hosts > 1 else text)
 
     def note(self, host: str, text: str) -> None:
@@ -98,29 +97,27 @@ class Report:
         self.write(text, "changed")
 
     def show(self, outcome: Outcome) -> None:
-        """Show a step that is done, skipped ones together; the error of one that failed goes to standard error."""
+        """Show a step that is done, those that did nothing together; an error goes to standard error."""
         name = f"{outcome.host} {outcome.step}"
-        if outcome.status == "skipped":
-            self._skipped.setdefault(outcome.host, []).append(outcome)
+        if outcome.status in ("ok", "skipped"):
+            self._idle.setdefault(outcome.host, []).append(outcome)
             return
-        self._tell_skipped(outcome.host)
+        self._tell_idle(outcome.host)
         if outcome.error:
             failed = "" if isinstance(outcome.error, Interrupted) else "failed. "
             self.complain(f"{name}: {failed}{outcome.error.message}{self._where(outcome)}")
         elif outcome.status == "planned":
             self._planned(name, outcome)
-        elif outcome.status == "ok":
-            self.write(f"{name}: ok", "ok")
 
     def close(self, codes: Mapping[str, int]) -> None:
         """Print the summary, where there is something to sum up: of many hosts a table, then one line."""
         for host in codes:
-            self._tell_skipped(host)
+            self._tell_idle(host)
         if not self.outcomes and not self.left_out:
             return
         if self.hosts > 1 and (self.left_out or any(outcome.status != "failed" for outcome in self.outcomes)):
             self.write(columns(self.table(codes)))
-        count = Counter(outcome.status for outcome in self.outcomes)
+        count = self.count()
         parts = [f"{count[status]} {status}" for status in STATUSES if count[status]]
         if unreachable := list(codes.values()).count(Unreachable.code):
             parts.append(f"{unreachable} of {self.hosts} hosts unreachable")
@@ -140,11 +137,15 @@ class Report:
         """A row for each host: its steps by status, its time, and what went wrong."""
         rows: list[tuple[str, ...]] = [("host", "changed", "ok", "skipped", "time", "")]
         for host, code in codes.items():
-            count = Counter(outcome.status for outcome in self.outcomes if outcome.host == host)
+            count = self.count(host)
             numbers = (str(count["changed"] + count["planned"]), str(count["ok"]), str(count["skipped"]))
             rows.append((host, *numbers, f"{self.seconds[host]:.1f}s", self._verdict(host, code)))
         rows += [(host, "-", "-", "-", "-", reason) for host, reason in self.left_out.items()]
         return rows
+
+    def count(self, host: str = "") -> Counter[Status]:
+        """How many steps on a host, or on all, came to which end; those of which nobody is told do not count."""
+        return Counter(item.status for item in filter(_told, self.outcomes) if host in ("", item.host))
 
     def write(self, text: str, status: str = "") -> None:
         """Print a line whole, whatever other hosts print at the same time."""
@@ -156,10 +157,13 @@ class Report:
         with self._writing:
             _print(text, sys.stderr)
 
-    def _tell_skipped(self, host: str) -> None:
-        """Show the steps skipped since the last line, those with one reason on one line."""
-        for reason, group in groupby(self._skipped.pop(host, []), lambda outcome: outcome.reason):
-            self.write(f"{host} {together([outcome.step for outcome in group])}: skipped, {reason}", "skipped")
+    def _tell_idle(self, host: str) -> None:
+        """Show the steps that did nothing since the last line, those of which the same is to be said on one line."""
+        told: dict[tuple[Status, str], list[str]] = {}
+        for outcome in filter(_told, self._idle.pop(host, [])):
+            told.setdefault((outcome.status, outcome.reason), []).append(outcome.step)
+        for (status, reason), steps in told.items():
+            self.write(f"{host} {together(steps)}: {status}{reason and ', '}{reason}", status)
 
     def _verdict(self, host: str, code: int) -> str:
         failed = [outcome.step for outcome in self.outcomes if outcome.host == host and outcome.error]
@@ -181,6 +185,11 @@ class Report:
             self.write(f"{name}: would {action.why}", "planned")
             if diff := action.diff():
                 self.write("".join(f"    {line}" for line in diff.splitlines(keepends=True)).rstrip("\n"))
+
+
+def _told(outcome: Outcome) -> bool:
+    """Whether people are told of it: not of a step that was left out because nobody asked for it."""
+    return outcome.status != "skipped" or bool(outcome.reason)
 
 
 def _print(text: str, stream: TextIO) -> None:

@@ -35,8 +35,9 @@ class Step(Generic[F]):
 
     `questions` only look; `read` makes facts of their answers; `plan` names the actions that bring the host from these
     facts to what the settings say, and none where it is there. `summary` is the task's help. `skip` gives the reason to
-    leave the step out of a chain such as `setup`, or None; the step's own task ignores it. `needs` raises Refused for
-    what a person must settle before a chain begins: nobody should wait for a build to hear that a port is taken.
+    leave the step out of a chain such as `setup`, or None; the step's own task ignores it. An empty reason: nobody
+    asked for the step, and people are told nothing. `needs` raises Refused for what a person must settle before a chain
+    begins: nobody should wait for a build to hear that a port is taken.
     """
 
     name: str

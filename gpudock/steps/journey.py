@@ -70,12 +70,12 @@ def config(job: Job) -> None:
 def _arrival(job: Job, lab: Jupyter) -> None:
     """Say where everything is now."""
     settings, host = job.settings, job.host.name
-    sign_in = "with your password" if lab.password_hash else f"with the token of `{job.program} jupyter.url`"
     found = {}
     if settings.jupyter.enabled:
-        found["JupyterLab"] = f"{jupyter.url(settings)}   (sign in {sign_in})"
+        found["JupyterLab"] = jupyter.url(settings)
         if tunnel := jupyter.tunnel(settings, host):
             found["tunnel to it"] = tunnel
+        found["sign in"] = "with your password" if lab.password_hash else f"with the token: {job.program} jupyter.url"
     if settings.ssh.enabled:
         found["SSH"] = status.login(settings, lab, host)
     found["shell"] = f"{job.program} stack.shell"

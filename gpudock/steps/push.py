@@ -103,7 +103,7 @@ def plan(settings: Settings, have: Image) -> list[Action]:
 
 def skip(settings: Settings, have: Image) -> str | None:
     """Leave it out of `setup` where each host builds its own, or what would be fetched was rolled back."""
-    return image.rolled_back(settings, have) if settings.image.source == "push" else "image.source is build"
+    return image.rolled_back(settings, have) if settings.image.source == "push" else ""
 
 
 @command(name="push", options={"from_": "The host that has the image; without it image.build_host, else this machine."})

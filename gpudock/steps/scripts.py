@@ -67,7 +67,7 @@ def wanted(settings: Settings) -> bool:
 
 def skip(settings: Settings, progress: Progress) -> str | None:
     """Leave the step out where there are no scripts."""
-    return None if wanted(settings) else "no scripts of yours"
+    return None if wanted(settings) else ""
 
 
 def _inside(settings: Settings, verb: str) -> tuple[str, ...]:

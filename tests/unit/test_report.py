@@ -1,0 +1,48 @@
+"""What people read of a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpudock.report import Report
+from gpudock.step import Outcome, Status
+
+
+def outcome(step: str, status: Status, reason: str = "") -> Outcome:
+    """What became of a step on the host gpu01."""
+    return Outcome("gpu01", step, status, reason=reason)
+
+
+def test_steps_that_did_nothing_are_told_together(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for all that are as they should be and one a reason to skip; nothing of what nobody asked for."""
+    report = Report()
+    report.arrive("gpu01")
+    for done in (
+        outcome("engine.install", "ok"),
+        outcome("toolkit.repo", "skipped", "no NVIDIA driver here"),
+        outcome("image.build", "ok"),
+        outcome("image.push", "skipped"),
+        outcome("jupyter.password", "ok"),
+        outcome("jupyter.start", "ok"),
+        outcome("gpu.prove", "skipped", "no NVIDIA driver here"),
+    ):
+        report.outcome(done)
+    report.leave("gpu01", 0)
+    report.close({"gpu01": 0})
+    assert capsys.readouterr().out.splitlines()[:-1] == [
+        "gpu01 engine.install, image.build, jupyter.password, start: ok",
+        "gpu01 toolkit.repo, gpu.prove: skipped, no NVIDIA driver here",
+    ]
+    assert report.count() == {"ok": 4, "skipped": 2}
+
+
+def test_what_was_fine_is_told_before_what_failed(capfd: pytest.CaptureFixture[str]) -> None:
+    """Lines come in the order of the steps where something happens."""
+    report = Report()
+    report.arrive("gpu01")
+    report.outcome(outcome("engine.install", "ok"))
+    report.outcome(outcome("image.build", "planned", "known only after engine.install"))
+    assert capfd.readouterr().out.splitlines() == [
+        "gpu01 engine.install: ok",
+        "gpu01 image.build: known only after engine.install",
+    ]
