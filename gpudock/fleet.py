@@ -13,12 +13,13 @@ from typing import Any
 import fabric
 import invoke
 
+from gpudock.calls import calls_of, name_of, rollout_of
 from gpudock.config import OWN, load, load_inventory
 from gpudock.connection import Connector
 from gpudock.errors import UsageError
 from gpudock.inventory import Entry
 from gpudock.rollout import Memory
-from gpudock.runner import LOCAL, Target, calls_of, rollout_of, run, typed
+from gpudock.runner import LOCAL, Target, run
 from gpudock.ssh_config import Config
 
 
@@ -31,7 +32,7 @@ class FleetExecutor(fabric.Executor):  # type: ignore[misc]
         rollout = rollout_of(calls)
         selector = self.core[0].args.hosts.value
         names = [] if selector is None else load_inventory().expand(selector)
-        memory = Memory(OWN / "failed", [typed(call) for call in calls])
+        memory = Memory(OWN / "failed", [name_of(call) for call in calls])
         if rollout.retry:
             failed = memory.failed()
             names = [name for name in names or failed if name in failed]

@@ -10,10 +10,9 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import reduce
 from threading import Event, current_thread, main_thread
 from types import FrameType
 from typing import Any
@@ -21,13 +20,14 @@ from typing import Any
 import invoke
 
 from gpudock import mirrors
+from gpudock.calls import Work, calls_of, prepare, rollout_of
 from gpudock.command import Command, Job
-from gpudock.config import OWN, Loaded, load
+from gpudock.config import OWN
 from gpudock.errors import GpudockError, TaskFailed, UsageError
 from gpudock.host import Host
 from gpudock.json_report import JsonReport
 from gpudock.logs import Logs
-from gpudock.options import Options, Rollout
+from gpudock.options import Rollout
 from gpudock.report import Report
 from gpudock.rollout import Gate, Memory
 from gpudock.step import Outcome
@@ -52,21 +52,6 @@ class Target:
     def of(cls, context: invoke.Context) -> Target:
         """The host that a context already points to."""
         return cls(getattr(context, "original_host", LOCAL), lambda: context)
-
-
-@dataclass(frozen=True)
-class Work:
-    """One call of the command line, its shared options taken out and the settings for each host loaded."""
-
-    call: invoke.Call
-    options: Options
-    own: Mapping[str, Any]
-    loaded: Mapping[str, Loaded]
-
-    @property
-    def name(self) -> str:
-        """The task's name as it was typed."""
-        return typed(self.call)
 
 
 @dataclass
@@ -136,7 +121,8 @@ def run(
 
     Raises Exit with the worst code unless it is 0.
     """
-    work = [_prepare(call, targets) for call in calls]
+    known = {target.name: target.inventory_name for target in targets}
+    work = [prepare(call, known) for call in calls]
     logs = Logs(OWN / "logs", "+".join(item.name for item in work))
     running = Run(work, _report(work, len(targets), logs))
     named = {target.name: target for target in targets}
@@ -160,47 +146,9 @@ def run(
         raise invoke.Exit(code=code)
 
 
-def calls_of(executor: invoke.Executor, tasks: tuple[Any, ...]) -> list[invoke.Call]:
-    """The command line's calls. Invoke's own --dry, which its `run` alone heeds, is --dry-run to tasks of ours."""
-    calls: list[invoke.Call] = invoke.Executor.expand_calls(executor, executor.normalize(tasks))
-    for call in calls:
-        if executor.config.run.dry and isinstance(call.task, Command):
-            call.kwargs = {**call.kwargs, "dry_run": True}
-    return calls
-
-
-def rollout_of(calls: Sequence[invoke.Call]) -> Rollout:
-    """What the calls of a command line say of its rollout. Raises UsageError."""
-    return reduce(Rollout.joined, [_divided(call)[0] for call in calls], Rollout())
-
-
-def typed(call: invoke.Call) -> str:
-    """The name of a call's task as it was typed."""
-    return str(call.called_as or call.task.name)
-
-
 def worst(codes: Sequence[int]) -> int:
     """The worst of several exit codes; one that is not ours counts as a failure."""
     return max(codes, key=lambda code: SEVERITY.index(code if code in SEVERITY else 1), default=0)
-
-
-def _prepare(call: invoke.Call, targets: Sequence[Target]) -> Work:
-    own = _divided(call)[1]
-    if not isinstance(call.task, Command):
-        return Work(call, Options(), own, {})
-    options = Options.take(own)
-    consent = ("engine.stop_containers=true",) if options.yes else ()
-    overrides = (*options.overrides, *consent)
-    loaded = {target.name: load(overrides, host=target.inventory_name) for target in targets}
-    return Work(call, options, own, loaded)
-
-
-def _divided(call: invoke.Call) -> tuple[Rollout, dict[str, Any]]:
-    """What a call says of the rollout, and its other arguments; one that the task itself declares is its own."""
-    declared = {argument.name for argument in invoke.Task.get_arguments(call.task)}
-    others = {name: value for name, value in call.kwargs.items() if name not in declared}
-    rollout = Rollout.take(others)
-    return rollout, {**others, **{name: value for name, value in call.kwargs.items() if name in declared}}
 
 
 def _report(work: Sequence[Work], hosts: int, logs: Logs) -> Report:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpudock import mirrors
 from gpudock.command import Job, command, namespace
 from gpudock.credentials import hide
-from gpudock.mirrors import Measured
+from gpudock.measure import Measured
 from gpudock.report import columns
 
 HEAD = ("layer", "choice", "preset", "answers", "first byte", "rate", "auto")

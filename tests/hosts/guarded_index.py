@@ -6,8 +6,8 @@ import base64
 
 import pytest
 
-from gpudock import mirrors
-from gpudock.mirrors import Choice
+from gpudock import measure
+from gpudock.measure import Choice
 from tests.testbed import TestHost
 
 LOG = "/srv/index.log"
@@ -23,7 +23,7 @@ while (my $client = $server->accept) { next if fork; my ($path, $known);
 
 def serve(host: TestHost, login: str) -> str:
     """Serve it to the builds on a host, for `user:password`; its address with these."""
-    real = mirrors.url(Choice("pypi", "", "")).removesuffix("/pip/")
+    real = measure.url(Choice("pypi", "", "")).removesuffix("/pip/")
     if not real:
         pytest.skip("this Python has no pip to tell the index's own address")
     host.write("/srv/index.pl", PROGRAM)

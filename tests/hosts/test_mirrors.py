@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import fabric
 import pytest
 
-from gpudock import mirrors
+from gpudock import measure, mirrors
 from gpudock.errors import CannotTell
 from gpudock.host import Host
-from gpudock.mirrors import Choice, Measured
+from gpudock.measure import Choice, Measured
 from gpudock.settings import Network
 from tests.conftest import Fab, Hosts
 from tests.testbed import TestHost
@@ -50,7 +50,7 @@ def answers() -> Iterator[None]:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a choice that answers late on a busy machine not taken for one that is down."""
     monkeypatch.setattr(mirrors, "SECONDS", 120)
-    monkeypatch.setattr(mirrors, "PYTHON", mirrors.PYTHON.replace("timeout=4", "timeout=120"))
+    monkeypatch.setattr(measure, "PYTHON", measure.PYTHON.replace("timeout=4", "timeout=120"))
 
 
 def measured(host: TestHost) -> list[Measured]:
@@ -58,7 +58,7 @@ def measured(host: TestHost) -> list[Measured]:
     with fabric.Connection(host.address, "root", host.port, connect_kwargs={"key_filename": str(host.key)}) as opened:
         network = Network(http_proxy="", https_proxy="", no_proxy="", ca_bundle="")
         wanted = [Choice(layer, address, "x") for layer in ("pypi", "apt") for address in (SLOW, DOWN, FAST)]
-        return mirrors.measure(Host(opened, "gpu01"), wanted, network)
+        return measure.measure(Host(opened, "gpu01"), wanted, network)
 
 
 @pytest.mark.parametrize("tools", ["curl", "python3"])

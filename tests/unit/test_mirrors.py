@@ -11,7 +11,7 @@ from gpudock import mirrors
 from gpudock.config import load, presets
 from gpudock.errors import SettingsError
 from gpudock.json_report import JsonReport
-from gpudock.mirrors import Choice, Measured
+from gpudock.measure import Choice, Measured
 from gpudock.report import Report
 from tests.conftest import Settle
 

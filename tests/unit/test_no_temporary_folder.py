@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from gpudock import mirrors
+from gpudock import measure
 from gpudock.steps import registry
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 @pytest.mark.parametrize(
     ("option", "script", "arguments"),
-    [("-ec", registry.FETCH, ["/proc/none"]), ("-c", mirrors.PROBE, ["1", "pass"])],
+    [("-ec", registry.FETCH, ["/proc/none"]), ("-c", measure.PROBE, ["1", "pass"])],
     ids=["registry", "mirrors"],
 )
 def test_a_script_without_a_temporary_folder_ends(

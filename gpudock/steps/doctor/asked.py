@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from gpudock import mirrors
+from gpudock import measure
 from gpudock.questions import Questions, after_engine, engine, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
@@ -112,5 +112,5 @@ def layers(settings: Settings) -> dict[str, str]:
     """A small file of each mirror that the settings name, by layer; {id} and {release} are the host's to fill in."""
     chosen = {name: str(getattr(settings.mirrors, name)) for name in settings.mirrors.__struct_fields__}
     registry = chosen.pop("registry").partition("/")[0]
-    files = {layer: f"{address}{mirrors.SMALL_FILES.get(layer, '')}" for layer, address in chosen.items() if address}
-    return {**files, "registry": mirrors.REGISTRY.format(host=registry)} if registry else files
+    files = {layer: f"{address}{measure.SMALL_FILES.get(layer, '')}" for layer, address in chosen.items() if address}
+    return {**files, "registry": measure.REGISTRY.format(host=registry)} if registry else files
