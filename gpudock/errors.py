@@ -24,6 +24,7 @@ from typing import ClassVar
 from invoke.exceptions import Exit
 
 TAIL = 12  # lines of a failed tool's output that an error shows
+WIDTH = 300  # characters of each of them
 
 
 class GpudockError(Exit):
@@ -116,6 +117,12 @@ class ProblemsFound(GpudockError):
 
 def paragraph(doing: str, output: str, next_move: str) -> str:
     """Join what was being done, the last lines of a tool's output, and the next move."""
-    lines = [line.rstrip() for line in output.replace("\r", "\n").splitlines() if line.strip()][-TAIL:]
+    lines = [shortened(line) for line in output.replace("\r", "\n").splitlines() if line.strip()][-TAIL:]
     said = "".join(f"\n    {line}" for line in lines)
     return f"Could not {doing}:{said}\n  {next_move}" if said else f"{doing}\n  {next_move}"
+
+
+def shortened(line: str) -> str:
+    """A line of a tool's output for an error: mmdebstrap has some of 6000 characters; the log has all of it."""
+    line = line.rstrip()
+    return line if len(line) <= WIDTH else f"{line[:WIDTH]} …"

@@ -40,6 +40,7 @@ SCRIPT = (
     + """secrets=$1 client=$2 name=$3 former=$4 base=$5 oci=$6; shift 6; aside=$former-aside
 said=$(mktemp -d) || exit
 trap 'rm -rf "$secrets" "$said"; "$client" image rm "$aside" >/dev/null 2>&1' EXIT
+[ -w "${HOME:-/root}" ] || export BUILDX_CONFIG="$said/buildx"  # it keeps notes at home, which may be read-only
 "$client" tag "$name" "$aside" >/dev/null 2>&1
 digest=$("$client" image inspect --format '{{if .RepoDigests}}{{index .RepoDigests 0}}{{else}}{{.Id}}{{end}}' "$base")
 build() {

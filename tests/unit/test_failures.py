@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gpudock.errors import paragraph
 from gpudock.failures import next_move
 
 SAID = {
@@ -33,3 +34,10 @@ def test_the_next_move_fits_what_the_tool_said(said: str, advice: str) -> None:
 def test_what_nobody_knows_has_a_general_answer() -> None:
     """No guess."""
     assert next_move("segmentation fault").startswith("Mend what it says")
+
+
+def test_a_tools_last_lines_are_shown_and_none_fills_the_screen() -> None:
+    """Of a line with the names of all packages, as mmdebstrap has it, an error shows what one reads."""
+    said = paragraph("make a base", "\n".join(["first", *["x" * 6000] * 12]), "Mend it.").splitlines()
+    assert (len(said), "first" in said[1]) == (14, False)
+    assert max(map(len, said)) < 320
