@@ -96,6 +96,11 @@ def _is_refused(error: Exception) -> bool:
 
 def _explained(connection: fabric.Connection, error: Exception) -> Unreachable:
     name = f"{connection.user}@{connection.host}:{connection.port}"
+    if isinstance(error, paramiko.BadHostKeyException) and error.key == error.expected_key:
+        return Unreachable(
+            f"{name}: its host key is marked @revoked in known_hosts ({error.key.get_name()} {error.key.fingerprint}): "
+            "somebody else may have it, so ask the machine's owner for a new one."
+        )
     if isinstance(error, paramiko.BadHostKeyException):
         return Unreachable(
             f"{name}: its host key has changed ({error.key.get_name()} {error.key.fingerprint}). Either the machine "

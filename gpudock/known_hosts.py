@@ -38,6 +38,19 @@ class AcceptNew(paramiko.MissingHostKeyPolicy):
                 file.write(f"{self.name} {key.get_name()} {key.get_base64()}\n")
 
 
+class Refusing(paramiko.MissingHostKeyPolicy):
+    """Refuse keys that are marked @revoked, and leave any other one to another policy."""
+
+    def __init__(self, revoked: set[bytes], other: paramiko.MissingHostKeyPolicy) -> None:
+        self.revoked, self.other = revoked, other
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        """Raise BadHostKeyException for a revoked key, which is then also the one expected."""
+        if key.asbytes() in self.revoked:
+            raise paramiko.BadHostKeyException(hostname, key, key)
+        self.other.missing_host_key(client, hostname, key)
+
+
 def trust(connection: fabric.Connection) -> None:
     """Have a connection check the host key as ssh_config says."""
     options, known, name = connection.ssh_config, connection.client.get_host_keys(), name_of(connection)
@@ -45,17 +58,16 @@ def trust(connection: fabric.Connection) -> None:
     shared = shlex.split(options.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts"))
     files = [Path(file).expanduser() for file in own if file != "none"]
     asked = _with_port(connection.host, connection.port)  # the name by which paramiko looks
-    for file in [*map(Path, shared), *files]:
-        for key in keys(file, name) if file.is_file() else ():
-            if key.get_name() not in (known.lookup(asked) or {}):  # as for ssh the first of a kind counts
-                known.add(asked, key.get_name(), key)
+    there = [file for file in (*map(Path, shared), *files) if file.is_file()]
+    revoked = {key.asbytes() for file in there for key in keys(file, name, mark="@revoked")}
+    for key in (key for file in there for key in keys(file, name) if key.asbytes() not in revoked):
+        if key.get_name() not in (known.lookup(asked) or {}):  # as for ssh the first of a kind counts
+            known.add(asked, key.get_name(), key)
     checking = options.get("stricthostkeychecking", "accept-new").lower()
-    if checking == "yes":
-        connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    elif checking in ("no", "off") or not files:
-        connection.client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
-    else:
-        connection.client.set_missing_host_key_policy(AcceptNew(files[0], name))
+    policy: paramiko.MissingHostKeyPolicy = AcceptNew(files[0], name) if files else paramiko.AutoAddPolicy()
+    if checking in ("yes", "no", "off"):
+        policy = paramiko.RejectPolicy() if checking == "yes" else paramiko.AutoAddPolicy()
+    connection.client.set_missing_host_key_policy(Refusing(revoked, policy))
 
 
 def name_of(connection: fabric.Connection) -> str:
@@ -64,13 +76,14 @@ def name_of(connection: fabric.Connection) -> str:
     return alias.lower() or _with_port(connection.host.lower(), connection.port)
 
 
-def keys(file: Path, name: str) -> Iterator[paramiko.PKey]:
-    """The keys that a known_hosts file has for a name; what is no key is left out."""
+def keys(file: Path, name: str, mark: str = "") -> Iterator[paramiko.PKey]:
+    """The keys that a known_hosts file has for a name, on lines with this mark or with none; no key is no error."""
     state = file.stat()
     for line in _lines(file, state.st_mtime_ns, state.st_size):  # a file system's clock may stand still for 4 ms
-        if _is_of(name, line.split(maxsplit=1)[0].split(",")):
+        given, *rest = line.split(maxsplit=1) if line.startswith("@") else ("", line)
+        if given == mark and rest and _is_of(name, rest[0].split(maxsplit=1)[0].split(",")):
             with contextlib.suppress(paramiko.SSHException, paramiko.hostkeys.InvalidHostKey, ValueError):
-                if entry := paramiko.hostkeys.HostKeyEntry.from_line(line):
+                if entry := paramiko.hostkeys.HostKeyEntry.from_line(rest[0]):
                     yield entry.key
 
 

@@ -62,7 +62,7 @@ def test_a_wrong_ssh_key_says_what_to_do(host: TestHost, tmp_path: Path) -> None
 
 
 def test_host_keys_are_recorded_once_and_then_checked(host: TestHost, tmp_path: Path) -> None:
-    """An unknown key is recorded on first sight; another one later is refused, and the file's other lines stay."""
+    """An unknown key is recorded on first sight, the file's other lines stay; another one or a revoked one is refused."""
     config = testbed.ssh_config(tmp_path / "config", [("gpu01", host, "ops")])
     known = tmp_path / "known_hosts"
     known.write_text("# mine\n")
@@ -76,6 +76,10 @@ def test_host_keys_are_recorded_once_and_then_checked(host: TestHost, tmp_path: 
     )
     done = fab_with(config, "-H", "gpu01", "status")
     assert (done.code, "host key has changed" in done.err, kind != "") == (3, True, True)
+    for line in ("", lines[1]):
+        known.write_text(f"@revoked {lines[1]}\n{line}\n")
+        done = fab_with(config, "-H", "gpu01", "status")
+        assert (done.code, "is marked @revoked in known_hosts" in done.err) == (3, True), done.err
 
 
 def test_strict_checking_refuses_unknown_hosts(host: TestHost, tmp_path: Path) -> None:

@@ -24,16 +24,18 @@ def public() -> str:
 @pytest.mark.parametrize("hashed", [True, False])
 def test_a_hosts_keys_are_found_by_each_form_of_its_name(tmp_path: Path, name: str, hashed: bool) -> None:
     """Plain, one of several, hashed, with a port; in the file's order, others' and broken lines left out."""
-    first, second = public(), public()
+    first, second, revoked = public(), public(), public()
     written = paramiko.HostKeys.hash_host(name) if hashed else f"alias,{name},192.0.2.1"
     lines = [
-        "# a comment", "", f"gpu02 {public()}", f"@revoked {name} {public()}", f"{name} ssh-ed25519 brok=n",
+        "# a comment", "", f"gpu02 {public()}", f"@revoked {written} {revoked}", "@revoked", f"{name} ssh-ed25519 brok=n",
         f"{written} {first} written by hand", f"{name} {second}", f"{name}.example {public()}", "alone",
     ]  # fmt: skip
     file = tmp_path / "known_hosts"
     file.write_text("\n".join(lines))
     found = [f"ssh-ed25519 {b64encode(key.asbytes()).decode()}" for key in known_hosts.keys(file, name)]
     assert found == [first, second]
+    (key,) = known_hosts.keys(file, name, mark="@revoked")
+    assert f"ssh-ed25519 {b64encode(key.asbytes()).decode()}" == revoked
 
 
 def test_a_key_that_was_added_is_seen(tmp_path: Path) -> None:
@@ -86,4 +88,5 @@ def test_a_key_that_cannot_be_kept_is_no_reason_to_stay_outside(tmp_path: Path) 
     (tmp_path / "known_hosts").symlink_to("/proc/none/here")
     client = trusting(tmp_path).client
     client._policy.missing_host_key(client, "[GPU01.lab]:2222", paramiko.ECDSAKey.generate())
-    assert isinstance(trusting(tmp_path, "UserKnownHostsFile none").client._policy, paramiko.AutoAddPolicy)
+    policy = trusting(tmp_path, "UserKnownHostsFile none").client._policy
+    assert isinstance(policy.other, paramiko.AutoAddPolicy)
