@@ -49,7 +49,7 @@ def answers() -> Iterator[None]:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a choice that answers late on a busy machine not taken for one that is down."""
-    monkeypatch.setattr(mirrors, "SECONDS", 120)
+    monkeypatch.setattr(measure, "SECONDS", 120)
     monkeypatch.setattr(measure, "PYTHON", measure.PYTHON.replace("timeout=4", "timeout=120"))
 
 
