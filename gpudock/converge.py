@@ -13,10 +13,11 @@ from threading import Event
 from typing import Any, Protocol
 
 from gpudock.actions import Action
+from gpudock.answers import Answers
 from gpudock.errors import CannotTell, GpudockError, Locked, NotConverged, Refused, Unreachable
 from gpudock.host import Host
 from gpudock.lock import Lock
-from gpudock.questions import GET, TIME_LIMIT, Answers, ask
+from gpudock.questions import GET, TIME_LIMIT, ask
 from gpudock.settings import Settings
 from gpudock.step import Blocked, Interrupted, Outcome, Plan, Status, Step
 

@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
+from gpudock.answers import Answer, Answers, Argv
+
+NAME = "the engine"
+GET = "GET"
+KINDS: tuple[str, ...] = (GET,)
 SOCKET = "/var/run/docker.sock"
 
 # Both print the responses as they come, headers and all. A pipe that its reader may write to has no end: Docker drops
@@ -28,6 +33,26 @@ while [ $# -gt 0 ]; do
   printf "GET %s HTTP/1.1\\r\\nHost: docker\\r\\n$last\\r\\n" "$1" >&3; shift
 done
 docker system dial-stdio <&3 2>/dev/null || {{ docker version >/dev/null; exit 1; }}"""
+
+
+def asked(questions: Collection[Argv]) -> tuple[str, ...]:
+    """The words that ASK takes for these questions: each path once."""
+    return tuple(dict.fromkeys(path for _, path in questions))
+
+
+def divide(questions: Mapping[str, Argv], whole: Answer) -> Answers:
+    """Divide what the engine said among the questions; one it did not come to has its client's code and words."""
+    said = dict(zip(asked(questions.values()), read(whole.raw), strict=False))
+    answers = {}
+    for name, argv in questions.items():
+        status, body = said.get(argv[1], (0, ""))
+        if not status:
+            answers[name] = Answer(argv, whole.code or 1, "", whole.err)
+        elif status < 300:
+            answers[name] = Answer(argv, 0, body, "")
+        else:
+            answers[name] = Answer(argv, 1, "", message(body))
+    return answers
 
 
 def read(said: bytes) -> Iterator[tuple[int, str]]:

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Protocol
 
-from gpudock import engine_api
+from gpudock import engine_api, host_files
+from gpudock.answers import TIMED_OUT, Answer, Answers, Argv
+from gpudock.engine_api import GET
 from gpudock.errors import CannotTell
 from gpudock.host import Host
+from gpudock.host_files import FILE, FILES
 
 SHELL = ("sh", "-c")
-CAT = ("cat", "--")
-GET, AFTER = "GET", "after the engine"
-ENGINE = "the engine"  # all that is asked of it, as one question
-Argv = tuple[str, ...]
+AFTER = "after the engine"
 Questions = Mapping[str, Argv]
 
-ABSENT = "No such file or directory"
+
+class Joined(Protocol):
+    """Questions of some kinds that one command answers, which costs the host far less than a command for each."""
+
+    NAME: str
+    KINDS: tuple[str, ...]
+    ASK: str  # the shell text, which takes the words of `asked`
+
+    def asked(self, questions: Collection[Argv]) -> tuple[str, ...]:
+        """The command's words for these questions."""
+
+    def divide(self, questions: Questions, whole: Answer) -> Answers:
+        """Divide what the command said among the questions."""
+
+
+JOINED: tuple[Joined, ...] = (engine_api, host_files)  # begun in this order, before all others
+
 TIME_LIMIT = 30  # seconds; a Docker daemon that hangs must not hang us
-TIMED_OUT = 124  # the exit code of an answer that came to this limit, as timeout(1) has it
 
 # One small file an answer, on a file system that a full disk does not touch; one `cat` brings them all. One watch ends
 # what is late: timeout(1) and a shell for each question would be a third of what all of them cost the host. The watch
@@ -45,52 +58,6 @@ ASKING = """( {body}
 FOLLOWING = """engine=$folder/{file}.o; first=${{pids# }}; wait "${{first%% *}}" 2>/dev/null"""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a question's command came to."""
-
-    argv: Argv
-    code: int
-    out: str
-    err: str
-
-    @property
-    def ok(self) -> bool:
-        """Whether the command ended well."""
-        return self.code == 0
-
-    @property
-    def not_found(self) -> bool:
-        """Whether the command itself is not on this host."""
-        return self.code in (126, 127)
-
-    @property
-    def timed_out(self) -> bool:
-        """Whether it came to a time limit, ours or one of its own by timeout(1)."""
-        return self.code == TIMED_OUT
-
-    def file(self) -> str | None:
-        """The text of a file asked for with `cat`; None where there is none.
-
-        Raises CannotTell where it is there and cannot be read, which is not the same.
-        """
-        if self.ok:
-            return self.out
-        if ABSENT in self.err:
-            return None
-        raise CannotTell(f"{shlex.join(self.argv)}: {self.err.strip() or f'exit code {self.code}'}")
-
-    def json(self) -> Any:
-        """The output parsed as JSON. Raises CannotTell where it is none."""
-        try:
-            return json.loads(self.out)
-        except ValueError as error:
-            raise CannotTell(f"{shlex.join(self.argv)} did not print JSON ({error}): {self.out[:200]!r}") from None
-
-
-Answers = Mapping[str, Answer]
-
-
 def shell(script: str, *arguments: str) -> Argv:
     """A question that needs a shell: `script` sees `arguments` as $1, $2, …"""
     return (*SHELL, script, "sh", *arguments)
@@ -98,7 +65,12 @@ def shell(script: str, *arguments: str) -> Argv:
 
 def file(path: str) -> Argv:
     """The question for a file's text; read the answer with `Answer.file`."""
-    return (*CAT, path)
+    return (FILE, path)
+
+
+def files(*paths: str) -> Argv:
+    """The question for all files at and below some paths, which need not be there; read `Answer.files`."""
+    return (FILES, *paths)
 
 
 def engine(path: str) -> Argv:
@@ -115,10 +87,17 @@ def ask(host: Host, questions: Questions) -> Answers:
     """Put all questions to the host in one round trip. Raises what `Host.ask` raises."""
     if not questions:
         return {}
-    paths = {name: argv[1] for name, argv in questions.items() if argv[0] == GET}
-    asked = {name: argv for name, argv in questions.items() if name not in paths}
-    if paths:
-        asked = {ENGINE: shell(engine_api.ASK, *dict.fromkeys(paths.values())), **asked}
+    groups = [(kind, {name: argv for name, argv in questions.items() if argv[0] in kind.KINDS}) for kind in JOINED]
+    asked = {kind.NAME: shell(kind.ASK, *kind.asked(own.values())) for kind, own in groups if own}
+    joined = {name for _, own in groups for name in own}
+    answers = _put(host, {**asked, **{name: argv for name, argv in questions.items() if name not in joined}})
+    for kind, own in groups:
+        if own:
+            answers |= kind.divide(own, answers.pop(kind.NAME))
+    return answers
+
+
+def _put(host: Host, asked: Questions) -> dict[str, Answer]:
     boundary = f"--{secrets.token_hex(8)}"
     parts = host.ask(script(asked, boundary)).split(boundary.encode())
     if len(parts) != 2 * len(asked) + 1:
@@ -128,21 +107,8 @@ def ask(host: Host, questions: Questions) -> Answers:
     answers = {}
     codes = dict(zip(in_order(asked), parts.pop().split(), strict=True))
     for (name, argv), out, err in zip(asked.items(), parts[0::2], parts[1::2], strict=True):
-        answers[name] = Answer(argv, int(codes[name]), out.decode(errors="replace"), err.decode(errors="replace"))
-    return {**answers, **_of_engine(paths, answers.pop(ENGINE), parts[0])} if paths else answers
-
-
-def _of_engine(paths: Mapping[str, str], whole: Answer, raw: bytes) -> Answers:
-    """Divide what the engine said among the questions; one it did not come to has its client's code and words."""
-    said = dict(zip(dict.fromkeys(paths.values()), engine_api.read(raw), strict=False))
-    answers = {}
-    for name, path in paths.items():
-        if path not in said:
-            answers[name] = Answer((GET, path), whole.code or 1, "", whole.err)
-        elif said[path][0] < 300:
-            answers[name] = Answer((GET, path), 0, said[path][1], "")
-        else:
-            answers[name] = Answer((GET, path), 1, "", engine_api.message(said[path][1]))
+        text, errors = out.decode(errors="replace"), err.decode(errors="replace")
+        answers[name] = Answer(argv, int(codes[name]), text, errors, out)
     return answers
 
 
@@ -155,7 +121,7 @@ def script(questions: Questions, boundary: str) -> str:
     """Write the shell text that runs each question, and prints output and errors of each, then all exit codes."""
     files = {name: index for index, name in enumerate(questions)}
     asking: list[str] = []
-    following = FOLLOWING.format(file=files.get(ENGINE, "none"))
+    following = FOLLOWING.format(file=files.get(engine_api.NAME, "none"))
     for name in in_order(questions):
         if questions[name][0] == AFTER and following not in asking:
             asking.append(following)
@@ -170,6 +136,4 @@ def _body(argv: Argv) -> str:
         return f"[ ! -e late ] || exit {TIMED_OUT}; set -- {shlex.join(argv[3:])}\n{argv[1]}"
     if argv[:2] == SHELL:
         return f"set -- {shlex.join(argv[4:])}\n{argv[2]}"
-    if argv[:2] == CAT:
-        return f"[ -e {shlex.quote(argv[2])} ] || {{ echo {ABSENT} >&2; exit 1; }}; exec {shlex.join(argv)}"
     return f"exec {shlex.join(argv)}"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from gpudock.actions import Action
+from gpudock.answers import Answers
 from gpudock.errors import GpudockError, Refused
-from gpudock.questions import Answers, Questions
+from gpudock.questions import Questions
 from gpudock.settings import Settings
 
 F = TypeVar("F")

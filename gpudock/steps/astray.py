@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from gpudock.actions import Action, Run, shell
-from gpudock.questions import Answers, Questions, engine
+from gpudock.answers import Answers
+from gpudock.questions import Questions, engine
 from gpudock.settings import Settings
 from gpudock.steps import work
 from gpudock.steps.build import INPUTS

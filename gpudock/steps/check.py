@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from gpudock.answers import Answers
 from gpudock.command import Job, command
 from gpudock.config import load_families
 from gpudock.errors import ProblemsFound
-from gpudock.questions import Answers, Questions, ask
+from gpudock.questions import Questions, ask
 from gpudock.questions import shell as question
 from gpudock.report import columns
 from gpudock.settings import Settings

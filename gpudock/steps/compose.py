@@ -30,6 +30,11 @@ def folder(settings: Settings) -> str:
     return f"{settings.host.state}/{settings.stack.name}"
 
 
+def shared(settings: Settings) -> str:
+    """The folder on the host that the container sees, read-only, as /etc/gpudock."""
+    return f"{folder(settings)}/container"
+
+
 def path(settings: Settings) -> str:
     """The rendered compose file on the host."""
     return f"{folder(settings)}/compose.yml"
@@ -56,7 +61,7 @@ def _document(settings: Settings, machine: Machine, mode: str) -> dict[str, Any]
         "container_name": settings.stack.name,
         "image": settings.image.name,
         "ports": [f"{_address(settings)}:{binding}" for binding in bindings(settings)],
-        "volumes": [*_named(service), *settings.stack.volumes, f"{folder(settings)}/container:/etc/gpudock:ro"],
+        "volumes": [*_named(service), *settings.stack.volumes, f"{shared(settings)}:/etc/gpudock:ro"],
         "restart": settings.stack.restart,
         "shm_size": settings.stack.shm_size,
         "environment": {**_mapping(service.get("environment")), **environment(settings, machine)},

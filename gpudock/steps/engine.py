@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpudock.actions import Action, Run, shell
+from gpudock.answers import Answers
 from gpudock.command import namespace
 from gpudock.errors import CannotTell, Refused
-from gpudock.questions import Answers, Questions
+from gpudock.questions import Questions
 from gpudock.questions import engine as engine_api
 from gpudock.questions import shell as question
 from gpudock.settings import Settings

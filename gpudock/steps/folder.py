@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 
 from gpudock.actions import Action, Write, remove
-from gpudock.questions import Answer, Argv
-from gpudock.questions import shell as question
-
-# A line a file, name and content; the folder itself need not be there.
-LIST = """cd "$1" 2>/dev/null || exit 0; shift
-for part; do shift; [ ! -e "$part" ] || set -- "$@" "$part"; done; [ $# -gt 0 ] || exit 0
-find "$@" -type f 2>/dev/null | while read -r name; do printf '%s %s\\n' "$name" "$(base64 -w 0 <"$name")"; done"""
+from gpudock.answers import Answer, Argv
+from gpudock.questions import files
 
 Files = Mapping[str, str]  # path inside the folder → text
 
 
-def files(path: str, *parts: str) -> Argv:
-    """The question for all files below these parts of a folder; read the answer with `read`."""
-    return question(LIST, path, *parts)
+def asked(path: str, *parts: str) -> Argv:
+    """The question for all files at or below these parts of a folder; read the answer with `read`."""
+    return files(*(f"{path}/{part}" for part in parts))
 
 
-def read(answer: Answer) -> dict[str, str]:
+def read(path: str, answer: Answer) -> dict[str, str]:
     """The files' texts by their paths inside the folder."""
-    rows = (line.partition(" ") for line in answer.out.splitlines())
-    return {name: base64.b64decode(content).decode(errors="replace") for name, _, content in rows}
+    return {name.removeprefix(f"{path}/"): file.text for name, file in answer.files.items()}
 
 
 def plan(what: str, path: str, wanted: Files, there: Files, *, mode: int = 0o644) -> list[Action]:

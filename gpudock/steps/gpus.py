@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gpudock.questions import Answer, Questions
+from gpudock.answers import Answer
+from gpudock.questions import Questions
 from gpudock.questions import shell as question
 
 FIELDS = (

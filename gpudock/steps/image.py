@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from gpudock.actions import Action, Push, Write, remove, shell
+from gpudock.answers import Answers
 from gpudock.command import Job, command, namespace
-from gpudock.questions import Answers, Questions, file
+from gpudock.questions import Questions, file
 from gpudock.questions import engine as engine_api
 from gpudock.questions import shell as question
 from gpudock.settings import Settings

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gpudock.actions import Action, Write, remove
+from gpudock.answers import Answers
 from gpudock.command import Job, command, namespace
 from gpudock.credentials import secret
 from gpudock.errors import UsageError
-from gpudock.questions import Answers, Questions, ask, file
+from gpudock.questions import Questions, ask, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.step import Blocked, Step
-from gpudock.steps import services, work
+from gpudock.steps import compose, services, work
 from gpudock.steps.services import Services
 
 VARIABLE = "GPUDOCK_JUPYTER_PASSWORD"
@@ -94,12 +95,12 @@ def skip(settings: Settings, jupyter: Jupyter) -> str | None:
 
 def password_path(settings: Settings) -> str:
     """The file with the password's hash, on the host."""
-    return f"{services.files(settings)}/jupyter/password"
+    return f"{compose.shared(settings)}/jupyter/password"
 
 
 def token_path(settings: Settings) -> str:
     """The file with the token, on the host."""
-    return f"{services.files(settings)}/jupyter/token"
+    return f"{compose.shared(settings)}/jupyter/token"
 
 
 def given(settings: Settings) -> str | None:

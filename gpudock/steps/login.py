@@ -9,8 +9,8 @@ import hashlib
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from gpudock.actions import Action, Write, remove
+from gpudock.answers import Answer, Argv
 from gpudock.errors import UsageError
-from gpudock.questions import Answer, Argv
 from gpudock.questions import shell as question
 
 # The text itself stays on the host: its hash tells whether it is the one wanted.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from gpudock.questions import Answers, Questions, file, shell
+from gpudock.answers import Answers
+from gpudock.questions import Questions, file, shell
 from gpudock.settings import Settings
 
 # Cheap on a host whose GPU sleeps: nvidia-smi alone takes seconds without the persistence daemon. The open module

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from gpudock.answers import Answers
 from gpudock.errors import Refused
-from gpudock.questions import Answers, Questions, engine
+from gpudock.questions import Questions, engine
 from gpudock.questions import shell as question
 
 # Where there is no ss (iproute2), the kernel's own table, which names no process:

@@ -7,7 +7,8 @@ from typing import Any
 
 from gpudock.actions import Action
 from gpudock.actions import shell as command
-from gpudock.questions import Answers, Questions, shell
+from gpudock.answers import Answers
+from gpudock.questions import Questions, shell
 from gpudock.questions import engine as engine_api
 from gpudock.settings import Settings
 from gpudock.step import Step

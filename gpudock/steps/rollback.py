@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpudock.actions import Action, Write, remove, shell
+from gpudock.answers import Answers
 from gpudock.command import Job, command
 from gpudock.errors import Refused
-from gpudock.questions import Answers, Questions
+from gpudock.questions import Questions
 from gpudock.questions import engine as engine_api
 from gpudock.settings import Settings
 from gpudock.step import Step

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gpudock.actions import Action, Run, Watch
+from gpudock.answers import Answers
 from gpudock.command import namespace
 from gpudock.errors import ActionFailed
 from gpudock.host import Host, Line
-from gpudock.questions import Answers, Questions
+from gpudock.questions import Questions
 from gpudock.settings import Settings
 from gpudock.step import Blocked, Step
 from gpudock.steps import additions, stack

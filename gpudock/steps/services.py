@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from gpudock.actions import Action, Run, Write, remove
-from gpudock.questions import Answers, Questions, after_engine
-from gpudock.questions import shell as question
+from gpudock.answers import Answers
+from gpudock.questions import Questions, after_engine
 from gpudock.settings import Settings
 from gpudock.step import Blocked
-from gpudock.steps import compose, engine, stack
+from gpudock.steps import compose, engine, folder, stack
 from gpudock.steps.stack import Container
 
 # What `gpudock-service status` says, read from the files that runit and gpudock-users keep in the container, as
@@ -54,19 +54,12 @@ class Services:
     former: bool = False
 
 
-def files(settings: Settings) -> str:
-    """The folder on the host that the container sees, read-only, as /etc/gpudock."""
-    return f"{compose.folder(settings)}/container"
-
-
 def questions(settings: Settings) -> Questions:
     """What to know of the services."""
     return {
         **stack.questions(settings),
-        "services.wanted": question(
-            'for file in "$1"/*; do [ ! -e "$file" ] || echo "${file##*/}"; done', f"{files(settings)}/services"
-        ),
-        "services.up": after_engine(STATUS, settings.stack.name, files(settings)),
+        "services.wanted": folder.asked(compose.shared(settings), "services"),
+        "services.up": after_engine(STATUS, settings.stack.name, compose.shared(settings)),
     }
 
 
@@ -75,7 +68,7 @@ def read(settings: Settings, answers: Answers) -> Services:
     rows = [line.split() for line in answers["services.up"].out.splitlines()]
     return Services(
         container=stack.read(settings, answers),
-        wanted=tuple(answers["services.wanted"].out.split()),
+        wanted=tuple(sorted(path.rpartition("/")[2] for path in answers["services.wanted"].files)),
         up=tuple(row[0] for row in rows if row[1:] == ["up"]),
         users=["users", "applied"] in rows,
         former=["jupyter", "pending"] in rows,
@@ -89,7 +82,7 @@ def start(settings: Settings, services: Services, name: str, *, changed: bool) -
         raise Blocked("stack.up", f"The container {settings.stack.name} does not run.")
     if name in services.wanted and name in services.up and not changed:
         return []
-    switch = Write(f"switch {name} on", f"{files(settings)}/services/{name}", "on\n", None)
+    switch = Write(f"switch {name} on", f"{compose.shared(settings)}/services/{name}", "on\n", None)
     return [*([] if name in services.wanted else [switch]), _apply(settings, f"start {name} and wait until it listens")]
 
 
@@ -98,7 +91,7 @@ def stop(settings: Settings, services: Services, name: str) -> list[Action]:
     engine.need(services.container.image.engine)
     actions: list[Action] = []
     if name in services.wanted:
-        actions.append(remove(f"switch {name} off", f"{files(settings)}/services/{name}"))
+        actions.append(remove(f"switch {name} off", f"{compose.shared(settings)}/services/{name}"))
     if services.container.running and (name in services.wanted or name in services.up):
         actions.append(_apply(settings, f"stop {name}"))
     return actions

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from gpudock import own_key
 from gpudock.actions import Action, Write
+from gpudock.answers import Answers
 from gpudock.command import Job, namespace
 from gpudock.command import command as task
 from gpudock.errors import UsageError
 from gpudock.files import text
-from gpudock.questions import Answers, Questions, file
+from gpudock.questions import Questions, file
 from gpudock.settings import Settings
 from gpudock.step import Step
 from gpudock.steps import accounts, compose, folder, services
@@ -36,7 +37,7 @@ def questions(settings: Settings) -> Questions:
     return {
         **services.questions(settings),
         "ssh.keys": file(keys_path(settings)),
-        "ssh.users": folder.files(ssh_folder(settings), "users", "keys"),
+        "ssh.users": folder.asked(ssh_folder(settings), "users", "keys"),
         "ssh.password": file(password_path(settings)),
     }
 
@@ -46,7 +47,7 @@ def read(settings: Settings, answers: Answers) -> Ssh:
     return Ssh(
         services=services.read(settings, answers),
         keys=answers["ssh.keys"].file(),
-        users=folder.read(answers["ssh.users"]),
+        users=folder.read(ssh_folder(settings), answers["ssh.users"]),
         password_hash=answers["ssh.password"].file(),
     )
 
@@ -92,7 +93,7 @@ def password_path(settings: Settings) -> str:
 
 def ssh_folder(settings: Settings) -> str:
     """The folder of sshd's files on the host."""
-    return f"{services.files(settings)}/ssh"
+    return f"{compose.shared(settings)}/ssh"
 
 
 def public_keys(settings: Settings) -> str:

@@ -9,9 +9,10 @@ from functools import partial
 from invoke.exceptions import Exit
 
 from gpudock.actions import Action, Run, Watch, Write, shell
+from gpudock.answers import Answers
 from gpudock.command import Job, command, namespace
 from gpudock.errors import Refused
-from gpudock.questions import Answers, Questions, file
+from gpudock.questions import Questions, file
 from gpudock.questions import engine as engine_api
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
@@ -67,7 +68,7 @@ def questions(settings: Settings) -> Questions:
         **astray.questions(settings),
         "stack.compose": file(compose.path(settings)),
         "stack.ca": question('sha256sum "$1" 2>/dev/null; :', ca_path(settings)),
-        "stack.scripts": folder.files(f"{compose.folder(settings)}/container", "scripts"),
+        "stack.scripts": folder.asked(compose.shared(settings), "scripts"),
         "stack.container": engine_api(f"/containers/{settings.stack.name}/json"),
     }
 
@@ -92,7 +93,7 @@ def read(settings: Settings, answers: Answers) -> Container:
         volumes=tuple(answers["stack.volumes"].out.split()) if "stack.volumes" in answers else (),
         others=ports.containers(answers),
         listeners=tuple(answers["ports.listeners"].out.splitlines()),
-        scripts=folder.read(answers["stack.scripts"]),
+        scripts=folder.read(compose.shared(settings), answers["stack.scripts"]),
         astray=astray.read(settings, answers),
         unnamed=astray.unnamed(answers),
     )
@@ -120,7 +121,7 @@ def plan(settings: Settings, container: Container) -> list[Action]:
     text = compose.render(settings, container.machine, mode)
     wanted = compose.configuration(settings, container.machine, mode)
     scripts = {f"scripts/{name}": content for name, content in additions.start_scripts(settings).items()}
-    place = f"{compose.folder(settings)}/container"
+    place = compose.shared(settings)
     actions = _trust(settings, container) + folder.plan("script", place, scripts, container.scripts, mode=0o755)
     if container.compose != text:
         why = f"write the compose file, with GPUs by {mode}" if mode else "write the compose file"
@@ -160,12 +161,7 @@ def _up(settings: Settings, container: Container) -> list[Action]:
     again = f" anew: {AGAIN}" if container.id else ""
     argv = (*_compose(settings, container), "up", "-d", "--remove-orphans")
     return [
-        shell(
-            "make the folders it mounts",
-            'mkdir -p -- "$@"',
-            f"{compose.folder(settings)}/container",
-            *_mounted(settings),
-        ),
+        shell("make the folders it mounts", 'mkdir -p -- "$@"', compose.shared(settings), *_mounted(settings)),
         Run(f"start {settings.stack.name}{again}", argv),
         _wait(settings),
     ]
@@ -173,7 +169,7 @@ def _up(settings: Settings, container: Container) -> list[Action]:
 
 def ca_path(settings: Settings) -> str:
     """The CA bundle on the host, for the tools in the container."""
-    return f"{compose.folder(settings)}/container/ca.crt"
+    return f"{compose.shared(settings)}/ca.crt"
 
 
 def _trust(settings: Settings, container: Container) -> list[Action]:

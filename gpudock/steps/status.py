@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from gpudock.actions import Action
+from gpudock.answers import Answers
 from gpudock.command import Command, Job
 from gpudock.errors import Unreachable
-from gpudock.questions import Answers
 from gpudock.report import Report, columns
 from gpudock.settings import Settings
 from gpudock.step import Outcome, Step

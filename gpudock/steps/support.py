@@ -15,10 +15,11 @@ from typing import Any
 import yaml
 
 import gpudock
+from gpudock.answers import Answers
 from gpudock.command import Job, command, namespace
 from gpudock.config import OWN, Loaded, describe
 from gpudock.errors import UsageError
-from gpudock.questions import Answers, Questions, ask, file
+from gpudock.questions import Questions, ask, file
 from gpudock.questions import shell as question
 from gpudock.redaction import HIDDEN, clean
 from gpudock.settings import Settings
@@ -139,7 +140,7 @@ def _questions(settings: Settings) -> Questions:
         "support.audit": question(AUDIT, settings.host.audit),
         "support.compose": file(compose.path(settings)),
         "support.containers": ("docker", "ps", "-a"),
-        "support.secrets": question(SECRETS, f"{compose.folder(settings)}/container", name),
+        "support.secrets": question(SECRETS, compose.shared(settings), name),
     }
 
 

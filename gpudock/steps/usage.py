@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gpudock.questions import Answers, Questions
+from gpudock.answers import Answers
+from gpudock.questions import Questions
 from gpudock.steps import gpus
 from gpudock.steps.gpus import Gpu, User
 

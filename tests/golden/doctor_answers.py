@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpudock.questions import Answer, Answers
+from gpudock.answers import Answer, Answers
 from gpudock.steps.doctor import asked, rules
 from gpudock.steps.doctor.rule import Seen
 from tests.conftest import Settle

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpudock.answers import Answer, Answers
 from gpudock.command import Job
 from gpudock.config import load
 from gpudock.errors import CannotTell
-from gpudock.questions import Answer, Answers
 from gpudock.steps import doctor, jupyter, toolkit
 from gpudock.steps.doctor import asked, rules, show
 from gpudock.steps.doctor.rule import examine

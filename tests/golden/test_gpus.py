@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from gpudock.questions import Answer
+from gpudock.answers import Answer
 from gpudock.report import columns
 from gpudock.steps import gpus, usage
 from gpudock.steps.gpus import Gpu

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from gpudock.actions import Run, Write
+from gpudock.answers import Answer
 from gpudock.inside import check as inside_check
-from gpudock.questions import Answer
 from gpudock.steps import check, difference, image, rollback
 from gpudock.steps.build import build, previous
 from gpudock.steps.inputs import fingerprint

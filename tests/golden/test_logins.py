@@ -11,9 +11,9 @@ from hashlib import sha256
 import pytest
 
 from gpudock.actions import Action, Run, Write
+from gpudock.answers import Answer
 from gpudock.errors import UsageError
 from gpudock.json_report import public
-from gpudock.questions import Answer
 from gpudock.steps import docker_repository, engine, login
 from gpudock.steps.toolkit import package, repository, rpm, source, uninstall, upgrade
 from gpudock.steps.toolkit import questions as toolkit_questions

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-from base64 import b64encode
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from gpudock.actions import Write
+from gpudock.answers import Answer, HostFile
 from gpudock.errors import Refused
-from gpudock.questions import Answer
 from gpudock.steps.toolkit import repository, rpm, source, uninstall
 from gpudock.steps.toolkit.facts import Toolkit
 from gpudock.steps.toolkit.former import Leaving
@@ -90,22 +87,20 @@ def test_each_manager_minds_its_own_files() -> None:
     """A .repo means nothing to apt, a .list nothing to dnf, and our own file is not another's."""
     ours = ["/etc/apt/sources.list.d/nvidia-container-toolkit.list", rpm.DNF_SOURCE, rpm.ZYPPER_SOURCE]
     theirs = ["/etc/apt/sources.list.d/a.sources", "/etc/yum.repos.d/a.repo", "/etc/zypp/repos.d/a.repo"]
-    rows = "".join(f"{path} {b64encode(b'x').decode()}\n" for path in ours + theirs)
-    answers = {"toolkit.others": Answer((), 0, rows, "")}
+    files = {path: HostFile(repository.REPOSITORY.encode(), "644") for path in ours + theirs}
+    answers = {"toolkit.others": Answer((), 0, "", "", files=files)}
     assert list(repository.read_others(answers)) == theirs[:1]
     assert list(repository.read_others(answers, apt=False)) == theirs[1:]
 
 
-def test_the_question_finds_them(tmp_path: Path) -> None:
-    """In either folder, by what they name; other repositories' files are not read."""
-    for place, text in [
-        ("yum.repos.d/old.repo", MINE),
-        ("zypp/repos.d/old.repo", DOCKER),
-        ("yum.repos.d/epel.repo", "[epel]\n"),
-    ]:
-        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / place).write_text(text)
-    script = repository.ENTRIES.replace("/etc/", f"{tmp_path}/")
-    out = subprocess.run(["sh", "-c", script, "sh", repository.OURS], capture_output=True, text=True, check=True).stdout
-    found = repository.read_others({"toolkit.others": Answer((), 0, out, "")}, apt=False)
-    assert found == {f"{tmp_path}/yum.repos.d/old.repo": MINE, f"{tmp_path}/zypp/repos.d/old.repo": DOCKER}
+def test_only_what_names_nvidia_is_found() -> None:
+    """In either folder, by what they name; other repositories' files, and backups of editors, are nobody's concern."""
+    files = {
+        "/etc/yum.repos.d/old.repo": MINE,
+        "/etc/zypp/repos.d/old.repo": DOCKER,
+        "/etc/yum.repos.d/epel.repo": "[epel]\n",
+        "/etc/yum.repos.d/old.repo.rpmsave": MINE,
+    }
+    kept = {path: HostFile(text.encode("latin-1"), "644") for path, text in files.items()}
+    found = repository.read_others({"toolkit.others": Answer((), 0, "", "", files=kept)}, apt=False)
+    assert found == {"/etc/yum.repos.d/old.repo": MINE, "/etc/zypp/repos.d/old.repo": DOCKER}

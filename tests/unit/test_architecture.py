@@ -20,9 +20,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Lower layers know nothing of higher ones.
 LAYERS = [
     {"start"},
-    {"errors", "engine_api", "tree", "forms", "agent", "known_hosts", "root"},
-    {"settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
-    {"forward", "typed", "files"},
+    {"errors", "tree", "forms", "agent", "known_hosts", "root"},
+    {"answers", "settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
+    {"engine_api", "host_files", "forward", "typed", "files"},
     {"checks"},
     {"redaction", "config", "host", "logs", "rollout"},
     {"docker_api", "questions", "actions", "measure", "own_key"},

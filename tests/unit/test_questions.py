@@ -14,9 +14,10 @@ import invoke
 import pytest
 
 from gpudock import questions
+from gpudock.answers import Answer
 from gpudock.errors import CannotTell
 from gpudock.host import Host
-from gpudock.questions import Answer, ask, file, shell
+from gpudock.questions import ask, file, shell
 from tests.waiting import until
 
 

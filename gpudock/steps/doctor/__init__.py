@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gpudock.actions import Action
+from gpudock.answers import Answers
 from gpudock.command import Job, command
 from gpudock.errors import ProblemsFound, Refused
-from gpudock.questions import AFTER, GET, Answers, Questions, ask
+from gpudock.questions import AFTER, GET, Questions, ask
 from gpudock.settings import Settings
 from gpudock.step import Outcome, Step
 

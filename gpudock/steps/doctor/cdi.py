@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpudock.actions import Action, shell
-from gpudock.questions import Answers
+from gpudock.answers import Answers
 from gpudock.settings import Settings
 from gpudock.steps.doctor import engine, known
 from gpudock.steps.doctor.known import NEEDS_DOCKER, NEEDS_GPU

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from gpudock.answers import Answers
 from gpudock.errors import CannotTell
-from gpudock.questions import Answers
 from gpudock.settings import Settings
 from gpudock.steps import machine
 from gpudock.steps.doctor import known

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gpudock.answers import Answers
 from gpudock.errors import CannotTell, Refused
-from gpudock.questions import Answers
 from gpudock.settings import Settings
 from gpudock.steps.doctor import known
 from gpudock.steps.doctor.known import NEEDS_DOCKER

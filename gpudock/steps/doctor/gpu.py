@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from gpudock.answers import Answers
 from gpudock.errors import CannotTell
-from gpudock.questions import Answers
 from gpudock.settings import Settings
 from gpudock.steps.doctor import known
 from gpudock.steps.doctor.known import NEEDS_GPU

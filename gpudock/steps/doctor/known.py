@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gpudock.answers import Answers
 from gpudock.errors import CannotTell
-from gpudock.questions import Answers
 from gpudock.settings import Settings
 
 NEEDS_DOCKER = ("docker.info", "docker.daemon")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gpudock.answers import Answers
 from gpudock.errors import CannotTell
-from gpudock.questions import Answers
 from gpudock.settings import Settings
 from gpudock.steps.doctor import asked, known
 from gpudock.steps.doctor.rule import Rule, Seen

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from gpudock.actions import Action, Run
-from gpudock.questions import Answers
+from gpudock.answers import Answers
 from gpudock.settings import Settings
 from gpudock.steps import apt
 from gpudock.steps.doctor import known

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpudock.actions import Action, Write, shell
+from gpudock.answers import Answers
 from gpudock.errors import CannotTell
-from gpudock.questions import Answers
 from gpudock.settings import Settings
 from gpudock.steps import compose, ports
 from gpudock.steps.doctor import known

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpudock.actions import Action
+from gpudock.answers import Answers
 from gpudock.errors import CannotTell
-from gpudock.questions import Answers
 from gpudock.settings import Settings
 from gpudock.steps.doctor import typed
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from gpudock.actions import Action, Write, shell
-from gpudock.questions import Answers
+from gpudock.answers import Answers
 from gpudock.settings import Settings
 from gpudock.steps.doctor import asked, known
 from gpudock.steps.doctor.known import NEEDS_DOCKER, NEEDS_GPU

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from gpudock.questions import Answers
+from gpudock.answers import Answers
 
 # What apt's words, in which rules have their fixes, are elsewhere; the longer ones first.
 WORDS: Mapping[str, Mapping[str, str]] = {

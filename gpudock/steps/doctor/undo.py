@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpudock.actions import Action, Run, Write, shell
+from gpudock.answers import Answers
 from gpudock.errors import Refused, UsageError
-from gpudock.questions import Answers, Questions
+from gpudock.questions import Questions
 from gpudock.questions import shell as question
 from gpudock.report import columns
 from gpudock.settings import Settings

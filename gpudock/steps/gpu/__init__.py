@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpudock.actions import Action, Watch
+from gpudock.answers import Answers
 from gpudock.command import Job, command, namespace
 from gpudock.errors import ActionFailed, ProblemsFound
 from gpudock.failures import next_move
 from gpudock.host import Host, Line
-from gpudock.questions import Answers, Questions, file
+from gpudock.questions import Questions, file
 from gpudock.settings import Settings
 from gpudock.step import Blocked, Step
 from gpudock.steps import gpu_mode, image, machine, toolkit

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gpudock.actions import Action, shell
+from gpudock.answers import Answers
 from gpudock.command import Job, command
 from gpudock.errors import UsageError
-from gpudock.questions import Answers, Questions
+from gpudock.questions import Questions
 from gpudock.questions import shell as question
 from gpudock.report import columns
 from gpudock.settings import Settings

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpudock.actions import Action, Run, shell
-from gpudock.questions import Answers, Questions
+from gpudock.answers import Answers
+from gpudock.questions import Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps.engine import Engine

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpudock.actions import Action
+from gpudock.answers import Answer, Answers
 from gpudock.errors import CannotTell, Refused
-from gpudock.questions import Answer, Answers, Questions
+from gpudock.questions import Questions, files
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import engine, login, ports
@@ -43,8 +44,6 @@ if command -v rpm >/dev/null; then
   done
 fi; :"""
 )
-
-KEY = '[ -e "$1" ] || shift; stat -c %a "$1" && base64 -w0 "$1"'
 
 # Of the running daemon: its program and flags, and the times that tell whether it is older than the toolkit, or than a
 # change that only a start takes up. `path` is where daemon.json really is: a link to it stays a link.
@@ -119,7 +118,7 @@ def questions(settings: Settings) -> Questions:
     return {
         **engine.questions(settings),
         **repository.QUESTIONS,
-        "toolkit.key": question(KEY, repository.KEYRING, rpm.KEY),
+        "toolkit.key": files(repository.KEYRING, rpm.KEY),
         **rpm.QUESTIONS,
         "toolkit.login": login.asked(repository.LOGIN, rpm.ZYPPER_LOGIN),
         **record.questions(settings),
@@ -141,15 +140,16 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
     rows = [line.split() for line in answers["toolkit.versions"].out.splitlines()]
     there = [(row[0], row[1]) for row in rows if row[2:3] == ["installed"]]
     newest = dict(sorted(there, key=lambda row: numbers(row[1])))
-    mode, _, keyring = answers["toolkit.key"].out.partition("\n")
+    keys = answers["toolkit.key"].files
+    keyring = keys.get(repository.KEYRING) or keys.get(rpm.KEY)
     daemon = answers["toolkit.daemon"]
     manager = rpm.manager(known.machine, answers)
     info = answers["docker.info"]
     return Toolkit(
         engine=known,
         trusts=answers["toolkit.trust"].ok,
-        fingerprints=key.fingerprints(key.dearmor(base64.b64decode(keyring))) if answers["toolkit.key"].ok else (),
-        key_mode=mode,
+        fingerprints=key.fingerprints(key.dearmor(keyring.content)) if keyring else (),
+        key_mode=keyring.mode if keyring else "",
         source=answers["toolkit.source"].file() if manager == "apt" else rpm.read_source(manager, answers),
         others=repository.read_others(answers, apt=manager == "apt"),
         versions={name: version for name, version in newest.items() if name in PACKAGES},
@@ -157,7 +157,7 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
         daemon=_daemon_file(daemon),
         outdated=_outdated(settings, daemon),
         running=tuple(row.split()[0] for row in ports.containers(answers)),
-        record=record.read(answers),
+        record=record.read(settings, answers),
         root=str(_info(info).get("DockerRootDir") or ""),
         specification=cdi.read(answers, _info(info)),
         manager=manager,

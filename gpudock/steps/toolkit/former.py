@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gpudock.actions import Action, Run
-from gpudock.questions import Answers, Questions
+from gpudock.answers import Answers
+from gpudock.questions import Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import apt

@@ -5,16 +5,14 @@ It is made once, whole or not at all, before the first change; so it is right wh
 
 from __future__ import annotations
 
-import base64
-import io
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gpudock.actions import Action, shell
+from gpudock.answers import Answers
 from gpudock.errors import CannotTell
-from gpudock.questions import Answers, Questions
-from gpudock.questions import shell as question
+from gpudock.questions import Questions
+from gpudock.questions import files as host_files
 from gpudock.settings import Settings
 
 # Whether one of dnf, yum, dnf5 or zypper has a package locked: to ask them takes each half a second.
@@ -44,10 +42,6 @@ for name in packages automatic trusted; do [ -s "$new/$name" ] || rm -f "$new/$n
 sync "$new"/* 2>/dev/null || :
 mv -T "$new" "$folder/before\""""
 )
-
-RECORD = """cd "$1" 2>/dev/null || exit 0
-for file in before brought written; do [ ! -e "$file" ] || set -- "$@" "$file"; done
-[ $# -gt 1 ] || exit 0; shift; command -v tar >/dev/null || exit 127; tar -c -- "$@" | base64 -w0"""
 
 
 @dataclass(frozen=True)
@@ -86,28 +80,22 @@ def folder(settings: Settings) -> str:
 
 def questions(settings: Settings) -> Questions:
     """The record, in one question."""
-    return {"toolkit.record": question(RECORD, folder(settings))}
+    return {"toolkit.record": host_files(*(f"{folder(settings)}/{part}" for part in ("before", "brought", "written")))}
 
 
-def read(answers: Answers) -> Record:
+def read(settings: Settings, answers: Answers) -> Record:
     """Make a Record of the answer. Raises CannotTell where it is there and cannot be read, which is not the same."""
-    if answers["toolkit.record"].not_found:
-        raise CannotTell("The record of what was here before gpudock cannot be read: install tar on this host.")
-    packed = base64.b64decode(answers["toolkit.record"].out)
-    files = _unpack(packed) if packed else {}
+    answer, path = answers["toolkit.record"], folder(settings)
+    if not answer.ok:
+        raise CannotTell(f"The record of what was here before gpudock cannot be read: {answer.err.strip()}.")
+    files = {name.removeprefix(f"{path}/"): file.content for name, file in answer.files.items()}
+    before = {name.partition("/")[2]: text for name, text in files.items() if name.startswith("before/")}
     return Record(
-        made="before" in files,
-        before={name.partition("/")[2]: text for name, text in files.items() if name.startswith("before/")},
+        made=bool(before),
+        before=before,
         brought=tuple(sorted(set(files.get("brought", b"").decode().split()))),
         written=files.get("written", b"").decode().strip(),
     )
-
-
-def _unpack(packed: bytes) -> dict[str, bytes]:
-    """The files of a tar archive by name; a folder is one without content."""
-    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
-        found = [(entry.name, archive.extractfile(entry)) for entry in archive]
-    return {name: content.read() if content else b"" for name, content in found}
 
 
 def remember(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable, Mapping
 
 from gpudock.actions import Action, Write
+from gpudock.answers import Answers
 from gpudock.errors import Refused
-from gpudock.questions import Answers, Questions, file
+from gpudock.questions import Questions, file, files
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import login
@@ -19,12 +19,11 @@ KEYRING = "/usr/share/keyrings/nvidia-container-toolkit-keyring.gpg"
 NAME = "nvidia-container-toolkit"
 SOURCE = f"/etc/apt/sources.list.d/{NAME}.list"
 OURS = r"libnvidia-container|nvidia-container-runtime|nvidia-docker"
+NAMED = rf"{OURS}|compute/cuda/repos"
 PIECES = {"sources": r"(\n[ \t]*\n)", "repo": r"(?m)^(?=\[)"}  # how a file falls into entries; else by lines
 MARK = "# switched off by gpudock: "
 
-ENTRIES = """grep -l -r -E "$1" /etc/apt/sources.list /etc/apt/sources.list.d /etc/yum.repos.d /etc/zypp/repos.d \\
-  --include='*.list' --include='*.sources' --include=sources.list --include='*.repo' 2>/dev/null |
-while read -r path; do printf '%s ' "$path"; base64 -w0 "$path"; echo; done"""
+SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/yum.repos.d", "/etc/zypp/repos.d")
 LOGIN = login.apt_path("toolkit")
 TRUSTED = "[ -e /etc/ssl/certs/ca-certificates.crt ]"
 
@@ -32,7 +31,7 @@ QUESTIONS: Questions = {
     "toolkit.trust": question(TRUSTED),
     "toolkit.source": file(SOURCE),
     "toolkit.preferences": file(cuda_repository.PREFERENCES),
-    "toolkit.others": question(ENTRIES, f"{OURS}|compute/cuda/repos"),
+    "toolkit.others": files(*SOURCES),
 }
 
 
@@ -73,11 +72,13 @@ def read_others(answers: Answers, *, apt: bool = True) -> Mapping[str, str]:
 
     Latin-1 keeps every byte of a comment in whatever encoding.
     """
-    rows = [line.partition(" ") for line in answers["toolkit.others"].out.splitlines()]
+    texts = {path: file.content.decode("latin-1") for path, file in answers["toolkit.others"].files.items()}
     return {
-        path: base64.b64decode(text).decode("latin-1")
-        for path, _, text in rows
-        if not path.endswith(f"/{NAME}.{'list' if apt else 'repo'}") and path.endswith(".repo") is not apt
+        path: text
+        for path, text in sorted(texts.items())
+        if path.endswith((".list", ".sources") if apt else ".repo")
+        and not path.endswith(f"/{NAME}.{'list' if apt else 'repo'}")
+        and re.search(NAMED, text)
     }
 
 

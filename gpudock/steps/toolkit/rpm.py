@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 from gpudock.actions import Action, Run, shell
-from gpudock.questions import Answers, Questions, file
+from gpudock.answers import Answers
+from gpudock.questions import Questions, file
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import login

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpudock.actions import Action, shell
+from gpudock.answers import Answers
 from gpudock.errors import CannotTell
-from gpudock.questions import Answers, Questions
+from gpudock.questions import Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.step import Blocked, Step

@@ -10,8 +10,9 @@ import invoke
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from gpudock.actions import Action, shell
+from gpudock.answers import Answers
 from gpudock.command import namespace
-from gpudock.questions import Answers, Questions
+from gpudock.questions import Questions
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.step import Step

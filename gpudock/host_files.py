@@ -1,0 +1,71 @@
+"""Questions for files of a host: all that a run asks, in one archive by one tar, each with its mode.
+
+A `cat` or a `base64` for each would cost the host 0.8 ms of processor time apiece, and a `stat` as much again. Owners
+come as numbers: each of their names would be looked up in a database.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+
+from gpudock.answers import ABSENT, Answer, Answers, Argv, HostFile
+
+NAME = "the files"
+FILE, FILES = "file", "files"  # one path's text, and all that is below some paths
+KINDS: tuple[str, ...] = (FILE, FILES)
+
+# Links are followed, and a file that is asked for twice comes twice. Of a folder in the place of a file only itself
+# comes, so that none is sent whole by mistake. What cannot be read is left out and complained of by its path.
+ASK = """command -v tar >/dev/null || { echo "install tar on this host" >&2; exit 127; }
+exec tar -c -b 1 -P --numeric-owner --dereference --hard-dereference --no-recursion "$@\""""
+FAILED = 2  # tar's worst exit code: something could not be read
+NOT_THERE = (ABSENT, "Not a directory")
+BELOW = "--recursion"  # what follows it comes with all that is in it
+
+
+def asked(questions: Collection[Argv]) -> tuple[str, ...]:
+    """The words that ASK takes for these questions."""
+    single = dict.fromkeys(path for kind, *paths in questions if kind == FILE for path in paths)
+    whole = dict.fromkeys(path for kind, *paths in questions if kind == FILES for path in paths)
+    return (*single, BELOW, *whole)
+
+
+def divide(questions: Mapping[str, Argv], whole: Answer) -> Answers:
+    """Divide the archive among the questions. A file that is not there is an answer that says so."""
+    files, folders = read(whole.raw)
+    answers = {}
+    for name, argv in questions.items():
+        found = {path: file for path, file in files.items() if _is_asked(path, argv)}
+        complaints = [line for line in whole.err.splitlines() if _is_asked(line.removeprefix("tar: "), argv)]
+        wrong = [line for line in complaints if not line.endswith(NOT_THERE)]
+        if argv[0] == FILES:
+            code, error = (int(bool(wrong)), "\n".join(wrong)) if whole.code <= FAILED else (whole.code, whole.err)
+            answers[name] = Answer(argv, code, "", error, files=found)
+        elif file := found.get(argv[1]):
+            answers[name] = Answer(argv, 0, file.text, "", file.content, found)
+        else:
+            said = "\n".join(wrong) or (ABSENT if complaints else whole.err)
+            error = "Is a directory" if argv[1] in folders else said
+            answers[name] = Answer(argv, whole.code or 1, "", error)
+    return answers
+
+
+def _is_asked(path: str, argv: Argv) -> bool:
+    """Whether a path, or a complaint that begins with one, is of what was asked for."""
+    return path in argv[1:] or path.startswith(tuple(f"{asked}{end}" for asked in argv[1:] for end in "/:"))
+
+
+def read(packed: bytes) -> tuple[Mapping[str, HostFile], Collection[str]]:
+    """The files in an archive by their paths, and its folders; one that was cut off has what came whole."""
+    files: dict[str, HostFile] = {}
+    folders: list[str] = []
+    with suppress(tarfile.TarError), tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
+        for entry in archive:
+            if entry.isdir():
+                folders.append(entry.name)
+            elif content := archive.extractfile(entry):
+                files[entry.name] = HostFile(content.read(), f"{entry.mode:o}")
+    return files, folders
