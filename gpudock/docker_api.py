@@ -23,6 +23,7 @@ from gpudock.errors import CannotTell
 from gpudock.host import Host
 
 BASE_URL = "http://docker.host:2375"  # never dialled: the adapter below answers for it
+VERSION = "1.41"  # of the API, by which the SDK goes; engines are asked for their own
 
 
 class _Connection(HTTPConnection):
@@ -60,13 +61,14 @@ class _Adapter(BaseHTTPAdapter):
         return self.pool
 
     def request_url(self, request: Any, proxies: Any) -> str:
-        return str(request.path_url)
+        """The path without a version: Docker 20.10 knows none above 1.41, 29.0 none below 1.44."""
+        return str(request.path_url).removeprefix(f"/v{VERSION}")
 
 
 @contextmanager
 def engine(host: Host, client: str = "docker") -> Iterator[docker.DockerClient]:
     """Open the host's engine; `client` is the docker program that dials it. Raises CannotTell."""
-    sdk = docker.DockerClient(base_url=BASE_URL, version="1.41", timeout=60)
+    sdk = docker.DockerClient(base_url=BASE_URL, version=VERSION, timeout=60)
     sdk.api.mount(BASE_URL, _Adapter(host, client))
     try:
         yield sdk
