@@ -64,8 +64,11 @@ def shell(script: str, *arguments: str) -> Argv:
 
 
 def file(path: str) -> Argv:
-    """The question for a file's text; read the answer with `Answer.file`."""
-    return (FILE, path)
+    """The question for a file's text; read the answer with `Answer.file`.
+
+    The kernel's own files have no size that tar would go by.
+    """
+    return ("cat", "--", path) if path.startswith(("/proc/", "/sys/")) else (FILE, path)
 
 
 def files(*paths: str) -> Argv:

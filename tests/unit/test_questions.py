@@ -51,6 +51,13 @@ def test_arguments_are_quoted(here: Host) -> None:
     assert ask(here, {"x": shell('printf %s "$1"', hostile)})["x"].out == hostile
 
 
+def test_the_kernels_own_files_have_their_text(here: Host) -> None:
+    """They say that they are empty: doctor took a driver that is loaded for one without a version."""
+    answers = ask(here, {"version": file("/proc/version"), "none": file("/proc/driver/none")})
+    assert answers["version"].file() == Path("/proc/version").read_text()
+    assert answers["none"].file() is None
+
+
 def test_absent_is_not_unreadable(here: Host) -> None:
     """A file that is not there reads as None; one that cannot be read raises CannotTell."""
     answers = ask(here, {"absent": file("/nonexistent"), "folder": file("/etc")})
