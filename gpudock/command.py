@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from gpudock.questions import ask
 from gpudock.report import Report
 from gpudock.settings import Settings
 from gpudock.step import Outcome, Step
+from gpudock.way import Way
 
 
 @dataclass
@@ -64,7 +66,13 @@ class Job:
     def program(self) -> str:
         """What the operator types before a task's name to run it on this host, as the bootstrap script was called."""
         typed = os.environ.get("GPUDOCK_PROGRAM", "inv" if self.host.is_local else "fab")
-        return typed if self.host.is_local else f"{typed} -H {self.host.name}"
+        file = f" -S {shlex.quote(self.way.file)}" if self.way.file else ""
+        return typed if self.host.is_local else f"{typed}{file} -H {self.host.name}"
+
+    @property
+    def way(self) -> Way:
+        """How the operator's own ssh gets to this host."""
+        return Way() if self.host.is_local else Way.to(self.host.name, self.host.context.config)
 
     def facts(self, step: Step[Any]) -> Any:
         """Return what a step sees on the host."""

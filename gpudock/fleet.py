@@ -5,7 +5,6 @@ Stock Fabric goes through hosts one after the other and stops at the first error
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from gpudock.inventory import Entry
 from gpudock.rollout import Memory
 from gpudock.runner import LOCAL, Target, run
 from gpudock.ssh_config import Config
+from gpudock.way import divided
 
 
 class FleetExecutor(fabric.Executor):  # type: ignore[misc]
@@ -57,7 +57,7 @@ def connection(name: str, config: invoke.Config) -> fabric.Connection:
     no name.
     """
     entry = load_inventory().hosts.get(name, Entry())
-    user, host, port = _divided(entry.address or name)
+    user, host, port = divided(entry.address or name)
     try:
         return fabric.Connection(
             host=host,
@@ -69,12 +69,6 @@ def connection(name: str, config: invoke.Config) -> fabric.Connection:
     except (ValueError, TypeError):
         form = "should be host, user@host or user@host:port, as [2001:db8::1]:22 where it is an IPv6 address"
         raise UsageError(f"-H {name}: {form}.") from None
-
-
-def _divided(name: str) -> tuple[str | None, str, int | None]:
-    """User, address and port of `user@[2001:db8::1]:22`; any other form Fabric divides itself."""
-    found = re.fullmatch(r"(?:([^@]+)@)?\[([0-9A-Fa-f:.]+(?:%\w+)?)\](?::(\d+))?", name)
-    return (found[1], found[2], int(found[3] or 0) or None) if found else (None, name, None)
 
 
 def connect(connection: fabric.Connection) -> fabric.Connection:

@@ -22,6 +22,8 @@ SERVICE = "cuda_container_chatbot"  # the service's key in compose/compose.yml
 SCRIPTS = "gpudock.scripts"  # the label that holds the hash of the operator's own scripts
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the slow one costs 20 ms of our processor time for each host
 CONFIGURATION = "gpudock.configuration"  # the label that holds the hash of the compose file it was started with
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # and where that answers on the host itself
+LOOPBACK = ("127.0.0.1", "::1")
 _dumped: dict[str, str] = {}
 
 
@@ -60,7 +62,7 @@ def _document(settings: Settings, machine: Machine, mode: str) -> dict[str, Any]
     service |= {
         "container_name": settings.stack.name,
         "image": settings.image.name,
-        "ports": [f"{_address(settings)}:{binding}" for binding in bindings(settings)],
+        "ports": [f"{bracketed(settings.stack.bind_address)}:{binding}" for binding in bindings(settings)],
         "volumes": [*_named(service), *settings.stack.volumes, f"{shared(settings)}:/etc/gpudock:ro"],
         "restart": settings.stack.restart,
         "shm_size": settings.stack.shm_size,
@@ -85,9 +87,13 @@ def bindings(settings: Settings) -> list[str]:
     return [port if isinstance(port, str) else f"{port}:{port}" for port in every]
 
 
-def _address(settings: Settings) -> str:
-    """The address ports are published at, in brackets where it has colons itself."""
-    address = settings.stack.bind_address
+def near(settings: Settings) -> str:
+    """The address at which the published ports answer on the host itself."""
+    return EVERYWHERE.get(settings.stack.bind_address, settings.stack.bind_address)
+
+
+def bracketed(address: str) -> str:
+    """An address as it stands before a port: in brackets where it has colons itself."""
     return f"[{address}]" if ":" in address else address
 
 

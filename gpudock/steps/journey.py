@@ -69,15 +69,15 @@ def config(job: Job) -> None:
 
 def _arrival(job: Job, lab: Jupyter) -> None:
     """Say where everything is now."""
-    settings, host = job.settings, job.host.name
+    settings = job.settings
     found = {}
     if settings.jupyter.enabled:
         found["JupyterLab"] = jupyter.url(settings)
-        if tunnel := jupyter.tunnel(settings, host):
+        if tunnel := jupyter.tunnel(settings, job.way):
             found["tunnel to it"] = tunnel
         found["sign in"] = "with your password" if lab.password_hash else f"with the token: {job.program} jupyter.url"
     if settings.ssh.enabled:
-        found["SSH"] = status.login(settings, lab, host)
+        found["SSH"] = status.login(settings, lab, job.way)
     found["shell"] = f"{job.program} stack.shell"
     width = max(len(name) for name in found)
     job.say("\n".join(f"  {name:<{width}}  {value}" for name, value in found.items()), **found)

@@ -17,6 +17,7 @@ from gpudock.settings import Settings
 from gpudock.step import Blocked, Step
 from gpudock.steps import compose, services, work
 from gpudock.steps.services import Services
+from gpudock.way import Way
 
 VARIABLE = "GPUDOCK_JUPYTER_PASSWORD"
 
@@ -139,16 +140,16 @@ def matches(password: str, kept: str) -> bool:
 
 def url(settings: Settings, token: str = "") -> str:
     """JupyterLab's address, as a browser on the host, or at the near end of a tunnel, opens it."""
-    address = settings.stack.bind_address
-    near = "127.0.0.1" if address in ("0.0.0.0", "127.0.0.1") else address  # noqa: S104
+    near = compose.bracketed(compose.near(settings))
     return f"http://{near}:{settings.jupyter.port}/lab" + (f"?token={token}" if token else "")
 
 
-def tunnel(settings: Settings, host: str) -> str:
+def tunnel(settings: Settings, way: Way) -> str:
     """The command that brings JupyterLab's port of a remote host to this machine; empty where none is needed."""
-    if host == "localhost":
+    near, port = compose.near(settings), settings.jupyter.port
+    if not way.destination or near not in compose.LOOPBACK:
         return ""
-    return f"ssh -N -L {settings.jupyter.port}:127.0.0.1:{settings.jupyter.port} {host}"
+    return f"{way.ssh} -N -L {port}:{compose.bracketed(near)}:{port} {way.destination}"
 
 
 def _token(settings: Settings) -> Action:
@@ -188,7 +189,7 @@ def show_url(job: Job) -> None:
     if "jupyter" not in facts.services.up:
         raise Blocked("jupyter.start", "JupyterLab does not run.")
     token = "" if facts.password_hash else ask(host, {"token": file(token_path(settings))})["token"].out.strip()
-    address, through = url(settings, token), tunnel(settings, host.name)
+    address, through = url(settings, token), tunnel(settings, job.way)
     text = f"{address}\n(first, in another terminal: {through})" if through else address
     job.say(text, url=address, tunnel=through)
 

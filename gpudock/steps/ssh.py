@@ -20,6 +20,7 @@ from gpudock.settings import Settings
 from gpudock.step import Step
 from gpudock.steps import accounts, compose, folder, services
 from gpudock.steps.services import Services
+from gpudock.way import Way
 
 
 @dataclass(frozen=True)
@@ -114,15 +115,37 @@ def _found() -> list[str]:
     return [line for text in texts for line in text.splitlines() if accounts.is_key(line)]
 
 
-def command(settings: Settings, host: str, user: str) -> str:
-    """The ssh command into the container, through the host where its port is published only there."""
-    key = f"-i {shlex.quote(str(own_key.PRIVATE))} " if uses_own_key(settings) else ""
-    loopback = settings.stack.bind_address in ("127.0.0.1", "::1", "localhost")
-    if host == "localhost":
-        return f"ssh {key}-p {settings.ssh.port} {user}@127.0.0.1"
-    if loopback:
-        return f"ssh {key}-J {host} -p {settings.ssh.port} {user}@127.0.0.1"
-    return f"ssh {key}-p {settings.ssh.port} {user}@{host}"
+def command(settings: Settings, way: Way, user: str) -> str:
+    """The ssh command into the container, through the host where its port is not published to all."""
+    key = f" -i {shlex.quote(str(own_key.PRIVATE))}" if uses_own_key(settings) else ""
+    port, near = f"-p {settings.ssh.port}", compose.near(settings)
+    if _is_direct(settings, way):
+        return f"{way.ssh}{key} {port} {user}@{way.address or near}"
+    return f"{way.ssh}{key} -J {way.destination} {port} -o HostKeyAlias={_alias(settings, way)} {user}@{near}"
+
+
+def entry(settings: Settings, way: Way, user: str) -> str:
+    """The same for ~/.ssh/config: https://man.openbsd.org/ssh_config."""
+    direct = _is_direct(settings, way)
+    options = {
+        "HostName": (way.address if direct else "") or compose.near(settings),
+        "Port": settings.ssh.port,
+        "User": user,
+        **({} if direct else {"ProxyJump": way.destination}),
+        "HostKeyAlias": _alias(settings, way),
+        **({"IdentityFile": f'"{own_key.PRIVATE}"'} if uses_own_key(settings) else {}),
+    }
+    return f"Host {_alias(settings, way)}\n" + "".join(f"  {name} {value}\n" for name, value in options.items())
+
+
+def _is_direct(settings: Settings, way: Way) -> bool:
+    """Whether the container's port is reached without a login on the host."""
+    return not way.destination or settings.stack.bind_address in compose.EVERYWHERE
+
+
+def _alias(settings: Settings, way: Way) -> str:
+    """The container's name for ssh: on loopback all hosts' containers have one address, and each a key of its own."""
+    return f"{way.address}-{settings.stack.name}" if way.address else settings.stack.name
 
 
 def uses_own_key(settings: Settings) -> bool:
@@ -160,4 +183,15 @@ def set_password(job: Job) -> None:
     job.converge(start_step(accounts.asked))
 
 
-TASKS = namespace("ssh", START, STOP, set_password)
+@task(name="config")
+def show_config(job: Job) -> None:
+    """Show the entry for ~/.ssh/config by which ssh, VS Code and the like get into the container."""
+    facts: Ssh = job.facts(START)
+    text = entry(job.settings, job.way, compose.user(job.settings, facts.services.container.machine))
+    if job.options.json:
+        job.say(text, config=text)
+    else:
+        job.report.write(text)  # without the host's name above it, so that >> takes it as it is
+
+
+TASKS = namespace("ssh", START, STOP, set_password, show_config)

@@ -20,6 +20,7 @@ from gpudock.steps.gpus import Gpu
 from gpudock.steps.jupyter import Jupyter
 from gpudock.steps.stack import Container
 from gpudock.steps.toolkit import Toolkit
+from gpudock.way import Way
 
 HEAD = (
     "host",
@@ -62,7 +63,7 @@ class StatusCommand(Command):
         """Ask one host."""
         found: Status = job.facts(_STATUS)
         self.cells[job.host.name] = cells(job.settings, found)
-        rows = overview(job.settings, found, job.host.name)
+        rows = overview(job.settings, found, job.way)
         if job.report.hosts == 1:
             job.say(columns([(job.host.name, name, value) for name, value in rows]), **public(rows, found))
         elif job.options.json:
@@ -115,7 +116,7 @@ def cells(settings: Settings, found: Status) -> Mapping[str, str]:
     }
 
 
-def overview(settings: Settings, found: Status, host: str) -> list[tuple[str, str]]:
+def overview(settings: Settings, found: Status, way: Way) -> list[tuple[str, str]]:
     """The rows of one host."""
     container, engine, machine = found.container, found.toolkit.engine, found.toolkit.engine.machine
     up = found.lab.services.up
@@ -132,7 +133,7 @@ def overview(settings: Settings, found: Status, host: str) -> list[tuple[str, st
         ("ssh", "on" if "ssh" in up else "off"),
         ("jupyter", "on" if "jupyter" in up else "off"),
         ("address", jupyter.url(settings) if "jupyter" in up else "-"),
-        ("login", login(settings, found.lab, host) if "ssh" in up else "-"),
+        ("login", login(settings, found.lab, way) if "ssh" in up else "-"),
         *((f"gpu {gpu.index}", _gpu(gpu)) for gpu in found.gpus),
     ]
 
@@ -143,9 +144,9 @@ def public(rows: Sequence[tuple[str, str]], found: Status) -> Mapping[str, Any]:
     return {**texts, "gpus": [gpu.public() for gpu in found.gpus]}
 
 
-def login(settings: Settings, lab: Jupyter, host: str) -> str:
+def login(settings: Settings, lab: Jupyter, way: Way) -> str:
     """The ssh command into the container."""
-    return ssh.command(settings, host, compose.user(settings, lab.services.container.machine))
+    return ssh.command(settings, way, compose.user(settings, lab.services.container.machine))
 
 
 def age(stamp: str) -> str:

@@ -25,7 +25,7 @@ LAYERS = [
     {"engine_api", "host_files", "forward", "typed", "files"},
     {"checks"},
     {"redaction", "config", "host", "logs", "rollout"},
-    {"docker_api", "questions", "actions", "measure", "own_key"},
+    {"docker_api", "questions", "actions", "measure", "own_key", "way"},
     {"mirrors"},
     {"lock", "step"},
     {"converge"},

@@ -13,6 +13,7 @@ import pytest
 from gpudock import own_key
 from gpudock.config import own
 from gpudock.steps import ssh
+from gpudock.way import Way
 from tests.conftest import Settle
 
 ASK = "from gpudock import own_key; print(own_key.public_key(), end='')"
@@ -55,7 +56,7 @@ def test_the_way_in_can_be_pasted_from_a_folder_with_a_space(
     """The key's path stays one word for the shell."""
     monkeypatch.setattr(own_key, "PRIVATE", tmp_path / "my key")
     monkeypatch.setattr(ssh, "uses_own_key", lambda settings: True)
-    words = shlex.split(ssh.command(settle(), "localhost", "root"))
+    words = shlex.split(ssh.command(settle(), Way(), "root"))
     assert words == ["ssh", "-i", str(tmp_path / "my key"), "-p", "8022", "root@127.0.0.1"]
 
 
