@@ -20,8 +20,8 @@ from gpudock.steps.machine import Machine, wants_gpu
 COMPOSE = Path(__file__).parents[2] / "compose"
 SERVICE = "cuda_container_chatbot"  # the service's key in compose/compose.yml
 SCRIPTS = "gpudock.scripts"  # the label that holds the hash of the operator's own scripts
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the slow one costs 20 ms of our processor time for each host
 CONFIGURATION = "gpudock.configuration"  # the label that holds the hash of the compose file it was started with
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the slow one costs 20 ms of our processor time for each host
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # and where that answers on the host itself
 LOOPBACK = ("127.0.0.1", "::1")
 _dumped: dict[str, str] = {}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from gpudock.answers import Answers
 from gpudock.errors import Refused
 from gpudock.questions import Questions, engine
 from gpudock.questions import shell as question
+from gpudock.settings import Settings
+from gpudock.steps import compose
 
 # Where there is no ss (iproute2), the kernel's own table, which names no process:
 # https://www.kernel.org/doc/Documentation/networking/proc_net_tcp.txt
@@ -19,6 +21,7 @@ $(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null)
 END"""
 
 CONTAINERS: Questions = {"ports.containers": engine("/containers/json")}
+EVERY = (*compose.EVERYWHERE, "*", "")  # all addresses, as ss and Docker write them
 QUESTIONS: Questions = {**CONTAINERS, "ports.listeners": question(LISTENERS)}
 
 
@@ -38,32 +41,55 @@ def _row(container: Mapping[str, Any]) -> str:
     return " ".join((name.lstrip("/"), *published))
 
 
-def need_free(wanted: Iterable[int], own: Collection[str], others: Sequence[str], listeners: Sequence[str]) -> None:
-    """Raise Refused for a port that somebody else than the containers `own` holds."""
-    for port in wanted:
-        if holder := holder_of(port, own, others, listeners):
+def stacks(answers: Answers) -> tuple[str, ...]:
+    """The names of the running containers that gpudock started, this stack's and others'."""
+    answer = answers["ports.containers"]
+    rows = answer.json() if answer.ok else ()
+    return tuple(_row(row).split()[0] for row in rows if compose.CONFIGURATION in (row.get("Labels") or {}))
+
+
+def need_free(
+    settings: Settings, own: Collection[str], others: Sequence[str], listeners: Sequence[str], ours: Collection[str]
+) -> None:
+    """Raise Refused for a port of the stack that another than the containers `own` holds; `ours` are all stacks'."""
+    for port in compose.ports(settings):
+        holder = holder_of(port, own, others, listeners, settings.stack.bind_address)
+        name = holder.removeprefix("the container ")
+        stop = "Stop that"
+        if name in ours:
+            stop = f"If that is this stack by its former name, `stack.down --set stack.name={name}` stops it"
+        if holder:
             raise Refused(
-                f"Port {port} is taken by {holder}. Stop that, or choose another port: ssh.port, jupyter.port or "
+                f"Port {port} is taken by {holder}. {stop}, or choose another port: ssh.port, jupyter.port or "
                 "stack.ports, for example --set jupyter.port=8889."
             )
 
 
-def holder_of(port: int, own: Collection[str], others: Sequence[str], listeners: Sequence[str]) -> str:
-    """Who listens on a port of the host: a container by name, a process by name and id, or nobody ('').
+def holder_of(port: int, own: Collection[str], others: Sequence[str], listeners: Sequence[str], address: str) -> str:
+    """Who keeps a port of the host's from `address`: a container by name, a process by name and id, or nobody ('').
 
     A container that starts again and again shows no ports in between, while Docker's proxy may hold them for it.
     """
     starting_again = any(row.strip() in own for row in others)
     for row in others:
-        name, _, published = row.partition(" ")
-        if f":{port}->" in published:
-            return "" if name in own else f"the container {name}"
+        name, *published = row.split()
+        for binding in published:
+            held, _, number = binding.partition("->")[0].rpartition(":")
+            if number == str(port) and _meet(address, held):
+                return "" if name in own else f"the container {name}"
     for row in listeners:
         fields = row.split()
-        if len(fields) > 3 and fields[3].rpartition(":")[2] == str(port):
+        held, _, number = fields[3].rpartition(":") if len(fields) > 3 else ("", "", "")
+        if number == str(port) and _meet(address, held):
             process = fields[5].partition('(("')[2] if len(fields) > 5 else ""
             name, _, rest = process.partition('"')
             if name in ("docker-proxy", "") and starting_again:
                 return ""
             return f"the process {name} ({rest.split(',')[1]})" if name else "another process"
     return ""
+
+
+def _meet(wanted: str, held: str) -> bool:
+    """Whether two addresses cannot have one port: the same one, or where one of them is all that the host has."""
+    held = held.strip("[]").partition("%")[0]
+    return wanted == held or wanted in EVERY or held in EVERY

@@ -29,7 +29,8 @@ class Container:
     """The container on a host; `id` is empty where there is none.
 
     `ours` tells that compose started it for this stack; `volumes` are the stack's, where they were asked for; `others`
-    are `name ports` of all that run, `astray` those of the stack that have not its name; `unnamed` are images of ours.
+    are `name ports` of all that run, `stacks` those that gpudock started, `astray` those of the stack that have not its
+    name; `unnamed` are images of ours.
     """
 
     image: Image
@@ -48,6 +49,7 @@ class Container:
     scripts: Mapping[str, str] = field(default_factory=dict, repr=False)
     astray: tuple[str, ...] = ()
     unnamed: tuple[str, ...] = ()
+    stacks: tuple[str, ...] = ()
 
     @property
     def machine(self) -> Machine:
@@ -93,6 +95,7 @@ def read(settings: Settings, answers: Answers) -> Container:
         volumes=tuple(answers["stack.volumes"].out.split()) if "stack.volumes" in answers else (),
         others=ports.containers(answers),
         listeners=tuple(answers["ports.listeners"].out.splitlines()),
+        stacks=ports.stacks(answers),
         scripts=folder.read(compose.shared(settings), answers["stack.scripts"]),
         astray=astray.read(settings, answers),
         unnamed=astray.unnamed(answers),
@@ -109,7 +112,7 @@ def needs(settings: Settings, container: Container) -> None:
             "Choose another name (--set stack.name=…), or remove it yourself: docker rm -f " + settings.stack.name
         )
     own = (settings.stack.name, *container.astray)
-    ports.need_free(compose.ports(settings), own, container.others, container.listeners)
+    ports.need_free(settings, own, container.others, container.listeners, container.stacks)
 
 
 def plan(settings: Settings, container: Container) -> list[Action]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from gpudock.errors import Refused
-from gpudock.steps import ports, stack
+from gpudock.questions import Answer
+from gpudock.steps import compose, ports, stack
 from tests.conftest import Settle
 from tests.golden.test_plans import CONTAINER, ENGINE, IMAGE, whys
 
@@ -38,6 +40,37 @@ def test_a_taken_port_names_its_holder(
         stack.plan(settle(), taken)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "held", "free"),
+    [
+        ("127.0.0.1", "10.0.0.5", True),
+        ("127.0.0.1", "127.0.0.1%lo", False),
+        ("127.0.0.1", "[::1]", True),
+        ("::1", "[::1]", False),
+        ("0.0.0.0", "10.0.0.5", False),
+        ("10.0.0.5", "0.0.0.0", False),
+        ("10.0.0.5", "*", False),
+    ],
+)
+def test_a_port_of_another_address_is_free(wanted: str, held: str, free: bool) -> None:
+    """Two addresses of a host have a port each; who listens on all of them has it everywhere."""
+    process = f'LISTEN 0 5 {held}:8888 0.0.0.0:* users:(("python3",pid=71,fd=3))'
+    assert (ports.holder_of(8888, (), (), (process,), wanted) == "") is free
+    container = f"web 10.0.0.7:1->80/tcp {held.strip('[]').partition('%')[0]}:8888->80/tcp"
+    assert (ports.holder_of(8888, (), (container,), (), wanted) == "") is free
+
+
+def test_a_stack_that_was_called_otherwise_is_told_as_that(settle: Settle) -> None:
+    """After a change of stack.name the former container holds the ports, and only its own name takes it down."""
+    row = {"Names": ["/old"], "Ports": [{"IP": "127.0.0.1", "PublicPort": 8888, "PrivatePort": 8888, "Type": "tcp"}]}
+    rows = [{**row, "Labels": {compose.CONFIGURATION: "1"}}, {"Names": ["/web"], "Labels": {}, "Ports": []}]
+    answers = {"ports.containers": Answer(("curl",), 0, json.dumps(rows), "")}
+    held = replace(CONTAINER, others=ports.containers(answers), stacks=ports.stacks(answers))
+    assert held.stacks == ("old",)
+    with pytest.raises(Refused, match=r"`stack\.down --set stack\.name=old` stops it, or choose another port"):
+        stack.needs(settle(), held)
+
+
 def test_a_daemon_that_is_down_holds_nothing(settle: Settle) -> None:
     """Its proxies may outlive it for a while, and say nothing about who will have the port."""
     down = replace(ENGINE, version="")
@@ -47,10 +80,15 @@ def test_a_daemon_that_is_down_holds_nothing(settle: Settle) -> None:
 def test_its_own_port_is_not_taken() -> None:
     """A container that is started anew holds its own ports, also where no ss names Docker's proxy."""
     own, other = ("me",), "other 127.0.0.1:9->9/tcp"
-    assert ports.holder_of(8888, own, ("me 127.0.0.1:8888->8888/tcp",), ("LISTEN 0 5 127.0.0.1:8888 0.0.0.0:*",)) == ""
-    assert ports.holder_of(8888, own, ("me ", other), (PROXY,)) == ""
-    assert ports.holder_of(8888, own, ("me ", other), ("LISTEN 0 0 *:8888 *:*",)) == ""
-    assert ports.holder_of(8888, own, (other,), (PROXY,)) == "the process docker-proxy (pid=7)"
+    assert (
+        ports.holder_of(
+            8888, own, ("me 127.0.0.1:8888->8888/tcp",), ("LISTEN 0 5 127.0.0.1:8888 0.0.0.0:*",), "127.0.0.1"
+        )
+        == ""
+    )
+    assert ports.holder_of(8888, own, ("me ", other), (PROXY,), "127.0.0.1") == ""
+    assert ports.holder_of(8888, own, ("me ", other), ("LISTEN 0 0 *:8888 *:*",), "127.0.0.1") == ""
+    assert ports.holder_of(8888, own, (other,), (PROXY,), "127.0.0.1") == "the process docker-proxy (pid=7)"
 
 
 def test_what_a_start_that_broke_off_left_goes_first(settle: Settle) -> None:

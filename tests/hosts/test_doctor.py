@@ -83,7 +83,7 @@ def test_a_missing_engine_is_found(host: TestHost, fab: Fab) -> None:
     done = fab({"gpu01": (host, "ops")}, "doctor")
     host.sh("mv /usr/sbin/away /usr/sbin/dockerd; systemctl reset-failed docker; systemctl start docker")
     assert (done.code, "error  docker-missing" in done.out) == (4, True)
-    assert "fab -H gpu01 engine.install" in done.out
+    assert " -H gpu01 engine.install" in done.out
     assert "cannot tell, as there is no Docker engine: " in done.out
     assert "docker-missing" in done.err
 

@@ -60,7 +60,7 @@ def test_setup_takes_two_servers_to_a_container(bare: TestHost, ready: TestHost,
     done = fab({"gpu01": (bare, "root"), "gpu02": (ready, "ops")}, "setup", *keys(), environ=PASSWORD)
     assert done.code == 0, done.out + done.err
     for name in ("gpu01", "gpu02"):
-        assert f"ssh -N -L 8888:127.0.0.1:8888 {name}" in done.out
+        assert f" -N -L 8888:127.0.0.1:8888 {name}\n" in done.out
         assert f"-J {name} -p 8022" in done.out
     for host in (bare, ready):
         until_healthy(host)
@@ -85,7 +85,7 @@ def test_a_third_server_fetches_what_the_second_built(ready: TestHost, fetching:
     assert done.code == 0, done.out + done.err
     assert f"gpu03 image.push: fetch {NAME} from gpu02 … changed" in done.out
     assert "gpu03 image.build: skipped, image.source is push" in done.out
-    assert "ssh -N -L 8888:127.0.0.1:8888 gpu03" in done.out
+    assert " -N -L 8888:127.0.0.1:8888 gpu03\n" in done.out
     identities = {host.sh(f"docker inspect -f '{{{{.Image}}}}' {NAME}") for host in (ready, fetching)}
     assert len(identities) == 1
     until_healthy(fetching)

@@ -196,5 +196,5 @@ def test_each_published_port_is_a_row_of_its_own(here: Host) -> None:
     answers = {"ports.containers": questions.Answer(("GET", "/containers/json"), 0, json.dumps(listed), "")}
     rows = ports.containers(answers)
     assert rows == ("web 0.0.0.0:8000->80/tcp 0.0.0.0:8001->81/tcp",)
-    assert ports.holder_of(8001, ("ours",), rows, ()) == "the container web"
+    assert ports.holder_of(8001, ("ours",), rows, (), "127.0.0.1") == "the container web"
     assert ports.containers({"ports.containers": questions.Answer(("GET", "/containers/json"), 1, "", "no")}) == ()

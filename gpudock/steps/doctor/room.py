@@ -62,8 +62,8 @@ def _mend_inotify(settings: Settings, answers: Answers) -> Sequence[Action]:
 
 def _ports(settings: Settings, answers: Answers) -> Seen | None:
     others, listeners = ports.containers(answers), answers["ports.listeners"].out.splitlines()
-    own = (settings.stack.name,)
-    taken = [(port, ports.holder_of(port, own, others, listeners)) for port in compose.ports(settings)]
+    own, address = (settings.stack.name,), settings.stack.bind_address
+    taken = [(port, ports.holder_of(port, own, others, listeners, address)) for port in compose.ports(settings)]
     held = [f"{port} by {holder}" for port, holder in taken if holder]
     return Seen(f"taken: {known.listed(held)}") if held else None
 
