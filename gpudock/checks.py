@@ -14,19 +14,23 @@ from gpudock.settings import Settings
 REQUIREMENTS = Path(__file__).parents[1] / "docker/requirements"
 ZONES = Path("/usr/share/zoneinfo")
 LAST_PORT = 65535
+DEFAULTS = "config/default.yml"
 
 
 def check(settings: Settings, origins: Mapping[Key, str]) -> None:
     """Find what would fail late, after an image was built. Raises SettingsError with the setting's origin."""
-    for name, wrong in _wrong(settings):
-        parts = tuple(name.split("."))
-        origin = next((origins[key] for key in (parts[:end] for end in range(len(parts), 0, -1)) if key in origins), "")
-        raise SettingsError(f"{place(origin, name)}: {wrong}")
+    for name, wrong in _wrong(settings, origins):
+        raise SettingsError(f"{place(_origin(name, origins), name)}: {wrong}")
 
 
-def _wrong(settings: Settings) -> Iterator[tuple[str, str]]:
+def _origin(name: str, origins: Mapping[Key, str]) -> str:
+    parts = tuple(name.split("."))
+    return next((origins[key] for key in (parts[:end] for end in range(len(parts), 0, -1)) if key in origins), "")
+
+
+def _wrong(settings: Settings, origins: Mapping[Key, str]) -> Iterator[tuple[str, str]]:
     """Yield each setting that cannot be, with what is wrong."""
-    yield from _ports(settings)
+    yield from _ports(settings, origins)
     for layer in ("huggingface", "modelscope"):
         if "@" in getattr(settings.mirrors, layer):
             said = "an address with a password would be in `docker inspect`; give one without."
@@ -45,7 +49,7 @@ def _wrong(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "stack.timezone", f"there is no time zone {zone}; they are called as in Asia/Shanghai or Europe/Berlin."
 
 
-def _ports(settings: Settings) -> Iterator[tuple[str, str]]:
+def _ports(settings: Settings, origins: Mapping[Key, str]) -> Iterator[tuple[str, str]]:
     users: dict[int, str] = {}
     pairs = [[port] if isinstance(port, int) else _numbers(port) for port in settings.stack.ports]
     yield from (
@@ -56,7 +60,8 @@ def _ports(settings: Settings) -> Iterator[tuple[str, str]]:
     stacked = [("stack.ports", pair[0]) for pair in pairs]
     for name, port in [("ssh.port", settings.ssh.port), ("jupyter.port", settings.jupyter.port), *stacked]:
         if port in users:
-            yield name, f"port {port} is used twice; {users[port]} has it too."
+            chosen = sorted((name, users[port]), key=lambda user: _origin(user, origins).startswith(DEFAULTS))
+            yield chosen[0], f"port {port} is used twice; {chosen[1]} has it too."
         users[port] = name
 
 

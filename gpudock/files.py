@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gpudock.errors import UsageError
-from gpudock.layers import Key, Layer, Value
+from gpudock.layers import Key, Layer
 
 # Settings that hold a file or a list of files, by key; a word such as `auto` and a public key are none.
 NAMED = re.compile(
@@ -21,7 +22,7 @@ NO_FILE = re.compile(r"(|auto|(ssh-|ecdsa-|sk-)\S+ .*)", re.DOTALL)
 def placed(layer: Layer, folder: Path) -> Layer:
     """The layer with its files' paths made whole: from a folder, or from home where they begin with ~."""
     return {
-        key: Value(_placed(key, value.value, folder), value.origin) if key[0] in SECTIONS else value
+        key: replace(value, value=_placed(key, value.value, folder)) if key[0] in SECTIONS else value
         for key, value in layer.items()
     }
 

@@ -18,10 +18,11 @@ PREFIX = "GPUDOCK_"
 
 @dataclass(frozen=True)
 class Value:
-    """A setting's value and where it was set: `config/local.yml:12`."""
+    """A setting's value and where it was set: `config/local.yml:12`; `names` is where each part of its key stands."""
 
     value: Any
     origin: str
+    names: tuple[str, ...] = ()
 
 
 Layer = Mapping[Key, Value]
@@ -144,21 +145,23 @@ def _covers(shorter: Key, longer: Key) -> bool:
     return len(shorter) < len(longer) and longer[: len(shorter)] == shorter
 
 
-def _flatten(loader: Any, node: yaml.Node, key: Key, shown: str) -> Iterator[tuple[Key, Value]]:
+def _flatten(
+    loader: Any, node: yaml.Node, key: Key, shown: str, names: tuple[str, ...] = ()
+) -> Iterator[tuple[Key, Value]]:
     origin = f"{shown}:{node.start_mark.line + 1}"
     if not isinstance(node, yaml.MappingNode):
         if not key:
             raise SettingsError(f"{origin}: should hold section: {{key: value}}, not a single value.")
         value = loader.construct_object(node, deep=True)
         if value is not None or len(key) > 1:  # a section with nothing in it says nothing
-            yield key, Value(value, origin)
+            yield key, Value(value, origin, names)
         return
     if not node.value and key:
-        yield key, Value({}, origin)
+        yield key, Value({}, origin, names)
     seen: dict[str, int] = {}
     for name_node, value_node in node.value:
         name, line = str(name_node.value), name_node.start_mark.line + 1
         if name in seen:
             raise SettingsError(f"{shown}:{line}: {name} stands here again; its first place is line {seen[name]}.")
         seen[name] = line
-        yield from _flatten(loader, value_node, (*key, name), shown)
+        yield from _flatten(loader, value_node, (*key, name), shown, (*names, f"{shown}:{line}"))

@@ -49,8 +49,9 @@ def _explain(message: str, kind: Any, origins: Layer) -> str:
         of_names = bool(found and found["name"])
         what = ("each name " if of_names else "") + _in_words(what, list(_descriptions(kind, key, names=of_names)))
     value = next((value for known, value in origins.items() if known[: len(key)] == key), None)
+    origin = "" if not value else value.names[len(key) - 1] if 0 < len(key) < len(value.names) else value.origin
     told = f" (it is {value.value!r})" if value and _may_be_shown(value.value, unknown=bool(unknown)) else ""
-    return f"{layers.place(value.origin if value else '', '.'.join(key))}: {what}{told}"
+    return f"{layers.place(origin, '.'.join(key))}: {what}{told}"
 
 
 def _may_be_shown(value: Any, *, unknown: bool) -> bool:

@@ -56,6 +56,20 @@ def test_a_wrong_value_is_refused_with_its_key(root: Path, override: str, said: 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("gpu: {}\njupytr:\n  # ours\n  port: 8889\n", "config/local.yml:2: jupytr: there is no such setting. Did you"),
+        ("ssh:\n  users:\n    alice:\n      uid: 1501\n", "config/local.yml:2: ssh.users: lacks keys"),
+        ("ssh:\n  port: 8888\n", "config/local.yml:2: ssh.port: port 8888 is used twice; jupyter.port has it too"),
+    ],
+)
+def test_the_line_is_the_one_to_mend(root: Path, text: str, said: str) -> None:
+    """A section's own line, not that of its first key; of two settings that clash the operator's, not a default's."""
+    (root / "config/local.yml").write_text(text)
+    assert said in fails(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
         ("stack: {wait: 1\n", "is no YAML"),
         ("a\n", "should hold section"),
         ("stack:\n\twait: 1\n", "config/local.yml:2: is no YAML: a tab stands at the line's beginning"),
