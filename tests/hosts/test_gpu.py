@@ -59,6 +59,16 @@ def test_the_proof_is_made_once(gpu_host: TestHost, on: Callable[..., Completed]
     plug_in_gpu(gpu_host, count=2)
 
 
+def test_a_proof_that_a_full_disk_does_not_take_is_told(gpu_host: TestHost, on: Callable[..., Completed]) -> None:
+    """The GPUs compute, and what cannot be kept of it is said as that."""
+    gpu_host.sh("mkdir -p /small; mount -t tmpfs -o size=64k small /small; dd if=/dev/zero of=/small/fill 2>&1; :")
+    done = on("gpu.prove", "--set", "host.state=/small/gpudock")
+    gpu_host.sh("umount /small")
+    assert done.code == 1, done.out
+    assert "Could not keep what was proved:" in done.err
+    assert "The disk is full" in done.err
+
+
 def test_an_image_that_does_not_start_ends_with_code_1(on: Callable[..., Completed]) -> None:
     """Docker is older than the toolkit and has no GPUs to give by --gpus: its own words, and the way out."""
     done = on("gpu.check", "--set", "gpu.mode=gpus")

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpudock.actions import Action, Watch
+from gpudock.actions import Action, Watch, Write
 from gpudock.answers import Answers
 from gpudock.command import Job, command, namespace
 from gpudock.errors import ActionFailed, ProblemsFound
@@ -70,7 +70,7 @@ def plan(settings: Settings, gpus: Gpus) -> list[Action]:
 
     def prove(host: Host, on_line: Line) -> None:
         judge(probe(host, settings, gpus), gpus)
-        host.write(proof(settings), f"{wanted}\n".encode())
+        Write("keep what was proved", proof(settings), f"{wanted}\n").apply(host, on_line)
 
     return [Watch("start the image with the GPUs and compute on each", prove)]
 
