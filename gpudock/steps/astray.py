@@ -19,7 +19,9 @@ from gpudock.steps.build import INPUTS
 
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
-FORGET = 'docker image rm "$1" || echo "it stays: another container has it"'
+FORGET = """said=$(docker image rm "$1" 2>&1) && echo "$said" || case $said in
+  *conflict:*) echo "it stays: another container has it";; *"No such image"*) ;; *) echo "$said"; exit 1;;
+esac"""
 
 
 def questions(settings: Settings) -> Questions:
