@@ -1,9 +1,14 @@
 """What `./inv` and `./fab` run in the environment: `python FOLDER inv …`."""
 
-from gpudock import start
+import sys
 
-start.import_invoke()
+try:
+    from gpudock import start
 
-from gpudock.program import main  # noqa: E402  # it imports Invoke
+    start.import_invoke()
 
-main()
+    from gpudock.program import main
+
+    main()
+except KeyboardInterrupt:  # while it was still being loaded; the rest is Invoke's and runner.py's
+    sys.exit(1)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +98,11 @@ def test_a_user_without_name_and_home_works_all_the_same() -> None:
     )
     assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
     assert "127.0.0.1:1: cannot be reached" in done.stderr
+
+
+def test_ctrl_c_while_the_program_is_loaded_is_no_traceback(tmp_path: Path) -> None:
+    """Who stops it at once gets the code of a stop and nothing to read."""
+    (tmp_path / "invoke.py").write_text("raise KeyboardInterrupt\n")
+    argv = [sys.executable, str(ROOT), "inv", "--list"]
+    done = program(argv, environ={"PYTHONPATH": str(tmp_path)})
+    assert (done.code, done.out, done.err) == (1, "", "")
