@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from gpudock.answers import Answer
 from gpudock.errors import Refused
-from gpudock.questions import Answer
 from gpudock.steps import compose, ports, stack
 from tests.conftest import Settle
 from tests.golden.test_plans import CONTAINER, ENGINE, IMAGE, whys
