@@ -132,6 +132,7 @@ def test_a_sign_of_life_and_a_way_back_asked_for_at_once_each_get_their_answer(m
         monkeypatch.setattr(connection, "PULSE", 0)
         Thread(target=connection._watch, args=(near, PATIENCE), daemon=True).start()
         assert sshd.asked.wait(PATIENCE)
+        monkeypatch.setattr(connection, "PULSE", PATIENCE)  # once is enough
         got: list[int] = []
 
         def listen() -> None:
