@@ -16,6 +16,7 @@ import urllib3
 from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 from docker.transport.basehttpadapter import BaseHTTPAdapter
+from requests.exceptions import RequestException
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
@@ -74,8 +75,10 @@ def engine(host: Host, client: str = "docker") -> Iterator[docker.DockerClient]:
         yield sdk
     except APIError as error:
         raise CannotTell(f"{host.name}: the Docker engine refused: {error.explanation or error}") from None
-    except DockerException as error:
-        raise CannotTell(f"{host.name}: the Docker engine did not do as asked: {error}") from None
+    except (DockerException, RequestException) as error:
+        raise CannotTell(
+            f"{host.name}: the Docker engine did not do as asked: {error}. `systemctl status docker` there tells more."
+        ) from None
     finally:
         sdk.close()
 

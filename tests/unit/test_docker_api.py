@@ -28,6 +28,20 @@ sys.stdout.write(f"HTTP/1.1 {{code}} x\\r\\nContent-Type: application/json\\r\\n
 """
 
 
+def test_an_engine_that_hangs_up_is_told_in_words(tmp_path: Path) -> None:
+    """A daemon that ends in the middle is an error with the next move, and not one of the SDK's."""
+    from gpudock import docker_api
+
+    client = tmp_path / "docker"
+    client.write_text("#!/bin/sh\nread -r line\n")
+    client.chmod(0o755)
+    with (
+        pytest.raises(CannotTell, match=r"here: the Docker engine did not do as asked.*systemctl status docker"),
+        docker_api.container(Host(invoke.Context(), "here"), "lab", str(client)),
+    ):
+        pass
+
+
 def test_an_engine_is_asked_in_its_own_version(tmp_path: Path) -> None:
     """Docker 29 refuses the API of 20.10, and 20.10 knows no newer one: containers are found on both."""
     from gpudock import docker_api
