@@ -2,7 +2,7 @@
 
 A start of the docker client costs the host 16 ms of processor time, one that looks at its plugins 70; curl costs 6, and
 a request more half a one. So all requests go to one curl, and where there is none, or nobody listens at the usual
-socket, to one `docker system dial-stdio`, which knows contexts and says in Docker's words why no daemon answers.
+socket, to one `docker system dial-stdio`, which says in Docker's words why no daemon answers.
 """
 
 from __future__ import annotations

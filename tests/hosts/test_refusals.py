@@ -174,6 +174,16 @@ def test_a_container_that_is_not_there_is_told_in_words(host: TestHost, fab: Fab
     assert "gpu01: there is no container cuda_container_chatbot; stack.up, or setup, starts it." in done.err
 
 
+def test_the_engine_is_the_machines_own(host: TestHost, fab: Fab) -> None:
+    """Where root's docker works on another machine by its context, what is asked and what is done stays here all the same."""
+    host.sh("docker context create far --docker host=tcp://127.0.0.1:9 && docker context use far")
+    try:
+        done = fab({"gpu01": (host, "root")}, "stack.logs")
+    finally:
+        host.sh("docker context use default && docker context rm far")
+    assert "gpu01: there is no container cuda_container_chatbot" in done.err, done.err
+
+
 def test_a_taken_port_is_told_before_anything_is_done(host: TestHost, fab: Fab) -> None:
     """Nobody waits for a build to hear it: setup and plan name the holder first, as far as the host can tell it."""
     listen = "import socket, time; s = socket.create_server(('127.0.0.1', 7990)); time.sleep(3600)"
