@@ -69,8 +69,9 @@ class LocalChannel:
         self.stdin.close()
 
     def receive(self) -> bytes:
-        ready, _, _ = select.select([self.stdout], [], [], self.silence)
-        if not ready:
+        waiting = select.poll()  # select() itself knows no more than 1024 open files
+        waiting.register(self.stdout, select.POLLIN)
+        if not waiting.poll(None if self.silence is None else self.silence * 1000):
             raise TimeoutError
         return os.read(self.stdout.fileno(), CHUNK)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import pty
+import resource
 import secrets
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import invoke
@@ -127,6 +129,17 @@ def test_lines_come_as_they_are_printed(here: Host) -> None:
     lines: list[str] = []
     done = here.do(["sh", "-c", "echo a; echo b >&2; printf '1%%\\r2%%'; exit 4"], on_line=lines.append)
     assert (done.code, lines) == (4, ["a", "b", "1%", "2%"])
+
+
+def test_this_machine_answers_a_program_with_many_open_files(here: Host) -> None:
+    """One that is connected to hundreds of hosts has a file of a number that select() does not take."""
+    former = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (former[1], former[1]))
+    with ExitStack() as opened:
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, former)
+        while opened.enter_context(open(os.devnull)).fileno() < 1024:
+            pass
+        assert here.do(["echo", "here"]).output == "here\n"
 
 
 def test_a_large_input_does_not_stand_still(here: Host) -> None:
