@@ -12,10 +12,12 @@ from urllib.parse import quote
 
 from gpudock.actions import Action, Run, shell
 from gpudock.answers import Answers
+from gpudock.errors import Refused
 from gpudock.questions import Questions, engine
 from gpudock.settings import Settings
 from gpudock.steps import work
 from gpudock.steps.build import INPUTS
+from gpudock.steps.compose import CONFIGURATION
 
 PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
@@ -25,8 +27,8 @@ esac"""
 
 
 def questions(settings: Settings) -> Questions:
-    """All containers that Compose made for the stack, running or not, and images of ours without a name."""
-    filters = json.dumps({"label": [f"{label}={settings.stack.name}" for label in (PROJECT, SERVICE)]})
+    """All containers of the Compose project of that name, running or not, and images of ours without a name."""
+    filters = json.dumps({"label": [f"{PROJECT}={settings.stack.name}"]})
     unnamed = json.dumps({"dangling": ["true"], "label": [INPUTS]})
     return {
         "stack.all": engine(f"/containers/json?all=1&filters={quote(filters)}"),
@@ -35,10 +37,38 @@ def questions(settings: Settings) -> Questions:
 
 
 def read(settings: Settings, answers: Answers) -> tuple[str, ...]:
-    """The names of those that are not called as the stack is."""
+    """The names of the stack's containers that are not called as it is."""
+    return tuple(name for name, ours in _others(settings, answers) if ours)
+
+
+def foreign(settings: Settings, answers: Answers) -> tuple[str, ...]:
+    """The names of somebody else's containers, whose Compose project has the stack's name."""
+    return tuple(name for name, ours in _others(settings, answers) if not ours)
+
+
+def _others(settings: Settings, answers: Answers) -> list[tuple[str, bool]]:
     answer = answers["stack.all"]
-    names = [name.lstrip("/") for found in (answer.json() if answer.ok else ()) for name in found["Names"]]
-    return tuple(name for name in names if name != settings.stack.name)
+    return [
+        (name.lstrip("/"), row["Labels"].get(SERVICE) == settings.stack.name and CONFIGURATION in row["Labels"])
+        for row in (answer.json() if answer.ok else ())
+        for name in row["Names"]
+        if name.lstrip("/") != settings.stack.name
+    ]
+
+
+def need_free_name(settings: Settings, there: str, theirs: Sequence[str]) -> None:
+    """Raise Refused where somebody else has a container of the stack's name, its id `there`, or a project of it."""
+    name = settings.stack.name
+    if there:
+        raise Refused(
+            f"A container named {name} is here already and is not gpudock's, so it is left alone. Choose another name "
+            f"(--set stack.name=…), or remove it yourself: docker rm -f {name}"
+        )
+    if theirs:  # Compose would take them for ours
+        raise Refused(
+            f"A Compose project named {name} is here already and is not gpudock's, so it is left alone, with its "
+            f"containers {', '.join(theirs)}. Choose another name: --set stack.name=…"
+        )
 
 
 def unnamed(answers: Answers) -> tuple[str, ...]:

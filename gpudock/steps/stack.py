@@ -11,7 +11,6 @@ from invoke.exceptions import Exit
 from gpudock.actions import Action, Run, Watch, Write, shell
 from gpudock.answers import Answers
 from gpudock.command import Job, command, namespace
-from gpudock.errors import Refused
 from gpudock.questions import Questions, file
 from gpudock.questions import engine as engine_api
 from gpudock.questions import shell as question
@@ -30,7 +29,7 @@ class Container:
 
     `ours` tells that compose started it for this stack; `volumes` are the stack's, where they were asked for; `others`
     are `name ports` of all that run, `stacks` those that gpudock started, `astray` those of the stack that have not its
-    name; `unnamed` are images of ours.
+    name, `foreign` those of somebody else's project of that name; `unnamed` are images of ours.
     """
 
     image: Image
@@ -50,6 +49,7 @@ class Container:
     astray: tuple[str, ...] = ()
     unnamed: tuple[str, ...] = ()
     stacks: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
 
     @property
     def machine(self) -> Machine:
@@ -91,7 +91,7 @@ def read(settings: Settings, answers: Answers) -> Container:
         status=state.get("Status", ""),
         health=(state.get("Health") or {}).get("Status", ""),
         started=state.get("StartedAt", ""),
-        ours=labels.get(astray.PROJECT) == settings.stack.name,
+        ours=labels.get(astray.PROJECT) == settings.stack.name and compose.CONFIGURATION in labels,
         volumes=tuple(answers["stack.volumes"].out.split()) if "stack.volumes" in answers else (),
         others=ports.containers(answers),
         listeners=tuple(answers["ports.listeners"].out.splitlines()),
@@ -99,6 +99,7 @@ def read(settings: Settings, answers: Answers) -> Container:
         scripts=folder.read(compose.shared(settings), answers["stack.scripts"]),
         astray=astray.read(settings, answers),
         unnamed=astray.unnamed(answers),
+        foreign=astray.foreign(settings, answers),
     )
 
 
@@ -106,11 +107,8 @@ def needs(settings: Settings, container: Container) -> None:
     """Have the container's name and ports free. After a crash of the engine its proxies may hold them for a while."""
     if container.image.engine.installed and not container.image.engine.answers:
         return
-    if container.id and not container.ours:
-        raise Refused(
-            f"A container named {settings.stack.name} is here already and is not gpudock's, so it is left alone. "
-            "Choose another name (--set stack.name=…), or remove it yourself: docker rm -f " + settings.stack.name
-        )
+    if not container.ours:
+        astray.need_free_name(settings, container.id, container.foreign)
     own = (settings.stack.name, *container.astray)
     ports.need_free(settings, own, container.others, container.listeners, container.stacks)
 
@@ -145,7 +143,7 @@ def down(settings: Settings, container: Container, *, volumes: bool = False) -> 
     engine.need(container.image.engine)
     actions = astray.gather(settings, container.astray)
     if container.ours:
-        by_compose = (*_compose(settings, container), "down", "--remove-orphans")
+        by_compose = (*_compose(settings, container), "down")
         by_hand = ("docker", "rm", "--force", container.id)
         actions += work.spare(settings, "The container would be taken down") if container.running else []
         actions.append(Run(f"take {settings.stack.name} down", by_hand if container.compose is None else by_compose))
@@ -162,7 +160,7 @@ def _compose(settings: Settings, container: Container) -> tuple[str, ...]:
 
 def _up(settings: Settings, container: Container) -> list[Action]:
     again = f" anew: {AGAIN}" if container.id else ""
-    argv = (*_compose(settings, container), "up", "-d", "--remove-orphans")
+    argv = (*_compose(settings, container), "up", "-d")
     return [
         shell("make the folders it mounts", 'mkdir -p -- "$@"', compose.shared(settings), *_mounted(settings)),
         Run(f"start {settings.stack.name}{again}", argv),

@@ -9,7 +9,7 @@ import pytest
 
 from gpudock.answers import Answer
 from gpudock.errors import Refused
-from gpudock.steps import compose, ports, stack
+from gpudock.steps import astray, compose, ports, stack
 from tests.conftest import Settle
 from tests.golden.test_plans import CONTAINER, ENGINE, IMAGE, whys
 
@@ -108,3 +108,22 @@ def test_an_image_without_a_name_goes_with_its_container(settle: Settle) -> None
     assert whys(stack.down(settle(), ran)) == ["take cuda_container_chatbot down", "remove the image it ran before"]
     named = replace(ran, unnamed=("sha256:9",))
     assert "remove the image it ran before" not in whys([*stack.plan(settle(), named), *stack.down(settle(), named)])
+
+
+def test_somebody_elses_project_of_that_name_is_left_alone(settle: Settle) -> None:
+    """Compose goes by the project's name alone: their containers would be taken for leftovers of ours."""
+    labels = {astray.PROJECT: "chat", astray.SERVICE: "chat"}
+    rows = [
+        {"Names": ["/chat-web-1"], "Labels": {**labels, astray.SERVICE: "web"}},
+        {"Names": ["/chat-chat-1"], "Labels": labels},
+        {"Names": ["/0123_chat"], "Labels": {**labels, compose.CONFIGURATION: "1"}},
+        {"Names": ["/chat"], "Labels": {**labels, compose.CONFIGURATION: "1"}},
+    ]
+    settings, answers = settle("stack.name=chat"), {"stack.all": Answer(("GET",), 0, json.dumps(rows), "")}
+    assert astray.read(settings, answers) == ("0123_chat",)
+    theirs = replace(CONTAINER, id="", ours=False, foreign=astray.foreign(settings, answers))
+    with pytest.raises(Refused, match=r"project named chat is here already .* chat-web-1, chat-chat-1"):
+        stack.needs(settings, theirs)
+    stack.needs(settings, replace(theirs, ours=True))  # who came later is no reason to leave ours as it is
+    for plan in (stack.plan(settings, CONTAINER), stack.down(settings, replace(CONTAINER, ours=True))):
+        assert not [action for action in plan if "--remove-orphans" in getattr(action, "argv", ())]
