@@ -91,7 +91,7 @@ class Locked(GpudockError):
     def __init__(self, host: str, now: str, holder: Mapping[str, str], left: Sequence[str] | None = None) -> None:
         address = f" ({holder['from']})" if holder.get("from") else ""
         who = f"{holder.get('who', 'someone who has not said who it is')}{address}"
-        doing = ": ".join(holder[key] for key in ("task", "step", "why") if holder.get(key))
+        doing = ": ".join(dict.fromkeys(holder[key] for key in ("task", "step", "why") if holder.get(key)))
         task = f"since {holder.get('since', '?')} (now {now}){', doing ' + doing if doing else ''}"
         processes = ", ".join(left or ()) or "a process"
         self.holder = who if left is None else f"{processes}, which {who} began"

@@ -24,7 +24,9 @@ def setup(steps: Steps) -> Command:
         """Take this host from nothing to a running, proven GPU container; again: change nothing."""
         outcomes = job.converge(*steps, chained=True)
         arrived = {outcome.step: outcome.facts for outcome in outcomes if outcome.error is None}.get(jupyter.START.name)
-        if arrived and not job.options.dry_run:  # a script of yours that fails takes nothing of it away
+        news = job.report.hosts == 1 or job.options.json or any(outcome.status == "changed" for outcome in outcomes)
+        # A script of yours that fails takes nothing of it away; of a fleet nobody reads again what is as it was.
+        if arrived and news and not job.options.dry_run:
             _arrival(job, arrived)
 
     return setup

@@ -127,11 +127,11 @@ def plan(settings: Settings, container: Container) -> list[Action]:
     if container.compose != text:
         why = f"write the compose file, with GPUs by {mode}" if mode else "write the compose file"
         actions.append(Write(why, compose.path(settings), text, container.compose))
-    current = container.running and container.configuration == wanted and container.image_id == container.image.id
-    if not current:
+    same = container.configuration == wanted and container.image_id == container.image.id
+    if not (same and container.running):
         needs(settings, container)
         spare = work.spare(settings, f"The container would start anew, as {AGAIN}") if container.running else []
-        actions = [*spare, *actions, *astray.gather(settings, container.astray), *_up(settings, container)]
+        actions = [*spare, *actions, *astray.gather(settings, container.astray), *_up(settings, container, same)]
         actions += astray.forget(container.image_id, container.unnamed)
     elif container.health != "healthy":
         actions.append(_wait(settings))
@@ -158,8 +158,8 @@ def _compose(settings: Settings, container: Container) -> tuple[str, ...]:
     return (*container.image.engine.compose, "-p", settings.stack.name, "-f", compose.path(settings))
 
 
-def _up(settings: Settings, container: Container) -> list[Action]:
-    again = f" anew: {AGAIN}" if container.id else ""
+def _up(settings: Settings, container: Container, same: bool) -> list[Action]:
+    again = "" if not container.id else " again" if same else f" anew: {AGAIN}"
     argv = (*_compose(settings, container), "up", "-d")
     return [
         shell("make the folders it mounts", 'mkdir -p -- "$@"', compose.shared(settings), *_mounted(settings)),

@@ -175,6 +175,8 @@ def test_the_stack_is_started_once(settle: Settle) -> None:
     assert whys(stack.plan(settings, replace(current, health="starting"))) == ["wait until it is healthy"]
     again = whys(stack.plan(settings, replace(current, image_id="sha256:0")))
     assert (again[0], "anew" in again[2]) == ("look whether somebody's work runs in it", True)
+    stopped = whys(stack.plan(settings, replace(current, status="exited")))
+    assert stopped[-2] == "start cuda_container_chatbot again"  # nothing of it has changed
 
 
 def test_a_foreign_container_of_the_name_is_left_alone(settle: Settle) -> None:

@@ -54,7 +54,7 @@ def test_the_second_operator_is_told_who_and_what(pair: Fleet, host: TestHost) -
     code, out, err = pair.run("mark.make")
     assert code == 1
     assert "gpu01 is being changed by anna@" in err
-    assert "doing mark.make: mark.make: make the first mark" in err
+    assert "doing mark.make: make the first mark" in err
     assert "since 20" in err
     assert "gpu02 mark.make: make the second mark … changed" in out
     fleet.let_go(host)
@@ -85,7 +85,7 @@ def test_what_a_killed_operator_left_running_is_named_and_waited_for(pair: Fleet
     code, _, err = pair.run("mark.make", "-H", "gpu01", environ={"SUDO_USER": "ben"})
     assert code == 1
     assert "gpu01 is still at what anna@" in err
-    assert "doing mark.make: mark.make: make the first mark" in err
+    assert "doing mark.make: make the first mark" in err
     assert re.search(r": sh \(\d+\), though no gpudock is with it any more", err), err
     second = pair.start("mark.make", "--wait", "-H", "gpu01", environ={"SUDO_USER": "ben"})
     until_said(second, "which anna@")
