@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from gpudock.logs import Logs
 from gpudock.report import STATUSES, Report
 from gpudock.step import Outcome
 
+GLUE = "\0"  # for a space where no line may end
 COLORS = {"ok": "green", "changed": "yellow", "planned": "cyan", "skipped": "bright_black", "failed": "red"}
 
 
@@ -64,13 +67,16 @@ class LiveReport(Report):
             super().show(outcome)
 
     def write(self, text: str, status: str = "") -> None:
-        """Print above the live rows."""
-        self.console.print(Text(text, style=COLORS.get(status, "")), soft_wrap=True)
+        """Print above the live rows, sentences broken between words; what may be pasted or piped stays as it is."""
+        shown = fitted(text, self.console.width) if status else text
+        self.console.print(Text(shown, style=COLORS.get(status, "")), soft_wrap=True)
 
     def complain(self, text: str) -> None:
         """Print an error above the live rows too, which on standard error needs them out of the way."""
+        console = Console(stderr=True, highlight=False)
         with self._paused():
-            Console(stderr=True, highlight=False).print(Text(text, style="red"), soft_wrap=True)
+            shown = fitted(text, console.width) if console.is_terminal else text
+            console.print(Text(shown, style="red"), soft_wrap=True)
 
     def close(self, codes: Mapping[str, int]) -> None:
         self.live.stop()
@@ -111,3 +117,16 @@ class LiveReport(Report):
             seconds = f"{time.monotonic() - since:.0f}s"
             head = f"{self._running[host]} … {seconds}  {self._last.get(host, '')}"
             yield Text("●", style="yellow"), Text(head[:width], overflow="ellipsis")
+
+
+def fitted(text: str, width: int) -> str:
+    """Break lines that are too long between words, but no command in backticks, and nothing that a tool has printed."""
+    return "\n".join(
+        line if len(line) <= width or line.startswith("    ") else _broken(line, width) for line in text.splitlines()
+    )
+
+
+def _broken(line: str, width: int) -> str:
+    whole = re.sub(r"`[^`]*`", lambda command: command[0].replace(" ", GLUE), line)
+    lines = textwrap.wrap(whole, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace(GLUE, " ")

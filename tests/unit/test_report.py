@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gpudock.live import fitted
 from gpudock.report import Report
 from gpudock.step import Outcome, Status
 
@@ -46,3 +47,15 @@ def test_what_was_fine_is_told_before_what_failed(capfd: pytest.CaptureFixture[s
         "gpu01 engine.install: ok",
         "gpu01 image.build: known only after engine.install",
     ]
+
+
+def test_a_long_line_is_broken_between_words() -> None:
+    """A terminal would break it anywhere; a command to paste stays whole, and a tool's own lines are not touched."""
+    said = "gpu01 stack.up: failed. Run `fab -H gpu01 stack.down --set stack.name=old` first.\n    its own words, left as they are"
+    assert fitted(said, 40).splitlines() == [
+        "gpu01 stack.up: failed. Run",
+        "    `fab -H gpu01 stack.down --set stack.name=old`",
+        "    first.",
+        "    its own words, left as they are",
+    ]
+    assert fitted("short", 40) == "short"
