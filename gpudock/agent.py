@@ -13,9 +13,10 @@ import paramiko
 
 @contextmanager
 def offered(connection: fabric.Connection) -> Iterator[None]:
-    """Meanwhile the connection offers the agent's key of an IdentityFile first; no other one with IdentitiesOnly.
+    """Within this block the connection offers first the agent's key that an IdentityFile names.
 
-    paramiko goes through the files, which may be encrypted or only public, then through all that the agent has.
+    With IdentitiesOnly it offers no other key of the agent. paramiko by itself goes through the files, which may be
+    encrypted or only public, then through all that the agent has.
     """
     given = dict(connection.connect_kwargs)
     given.setdefault("allow_agent", connection.ssh_config.get("identitiesonly", "no") != "yes")

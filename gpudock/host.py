@@ -42,8 +42,8 @@ tar -x -C "$new" --no-same-owner; chmod 0755 "$new"; rm -rf "$1"; mv "$new" "$1"
 class Completed:
     """What a command came to: its exit code, and what it printed, both streams in the order they came.
 
-    Where it was killed, `output` ends with that; where it has not `begun`, it is what was said instead. `raw` is it
-    before it was made text.
+    Where a signal ended it, the last line of `output` says so. `begun` is false where it never ran, as sudo refused:
+    `output` is then what was said instead. `raw` is the output as the bytes that came.
     """
 
     code: int

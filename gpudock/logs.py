@@ -14,9 +14,9 @@ KEEP = 50  # runs; the oldest go
 
 
 class Logs:
-    """The files of one run of the tasks `name`. Where the folder cannot be written, nothing is, nor without one.
+    """The files of one run of the tasks `name`. Without a folder, or where it cannot be written, nothing is logged.
 
-    None stays open between two writes: an operator may have fewer open files than hosts.
+    No file stays open between two writes: an operator may have fewer open files than hosts.
     """
 
     def __init__(self, folder: Path | None, name: str = "") -> None:

@@ -1,4 +1,4 @@
-"""A folder packed for the way to a host."""
+"""A folder packed as a tar archive, in which it travels to a host."""
 
 from __future__ import annotations
 

@@ -28,24 +28,21 @@ ROUND_TRIPS = "journalctl --sync; journalctl --no-pager -t sudo | grep -c COMMAN
 @pytest.fixture(scope="module")
 def bare(hosts: Hosts) -> TestHost:
     """A Debian 12 with nothing but sshd, sudo and systemd (Docker 20.10, Compose 1.29), hardened: nothing runs in /tmp."""
-    return _with(hosts("bookworm"), "mount -o remount,noexec /tmp")
+    return hosts("bookworm", "--tmpfs", "/tmp:noexec")
 
 
 @pytest.fixture(scope="module")
 def ready(hosts: Hosts) -> TestHost:
     """A server with an engine, operated by an ordinary user; root's home is read-only."""
-    return _with(hosts("trixie-docker"), "mount --bind /root /root; mount -o remount,ro,bind /root")
+    made = hosts("trixie-docker")
+    made.sh("mount --bind /root /root; mount -o remount,ro,bind /root")
+    return made
 
 
 @pytest.fixture(scope="module")
 def fetching(hosts: Hosts) -> TestHost:
     """A third server like the second one."""
     return hosts("trixie-docker")
-
-
-def _with(host: TestHost, hardened: str) -> TestHost:
-    host.sh(hardened)
-    return host
 
 
 @pytest.fixture
