@@ -23,7 +23,7 @@ DEFAULT_RELEASE = "bookworm"
 NVIDIA = ("base", "runtime", "devel")  # kinds of NVIDIA's images; none of them can be made here
 
 # What makes a base; from 1.6 on it only recommends Python, whose whole library its filter of archives needs.
-BOOTSTRAP = "command -v mmdebstrap && ls /usr/lib/python3*/tarfile.py"
+BOOTSTRAP = 'set -- /usr/lib/python3*/tarfile.py; command -v mmdebstrap && [ -e "$1" ]'
 WITHOUT_REGISTRY = "install mmdebstrap, which makes a base where no registry answers"
 
 # `manifest inspect` asks little and gives up in time where the registry is slow or blocked.

@@ -47,9 +47,11 @@ done"""
 ENABLED = """[ ! /etc/systemd/system/docker.service -ef /dev/null ] || exit 0
 for link in /etc/systemd/system/*.wants/docker.service; do [ ! -L "$link" ] || { echo enabled; exit; }; done"""
 
-# Whether the daemon that runs is told runtimes by flags: it would not start with the same keys in daemon.json.
+# Whether the daemon that runs is told runtimes by flags: it would not start with the same keys in daemon.json. Between
+# two words is a NUL, which `read` leaves out.
 FLAGS = """[ -r /var/run/docker.pid ] && read -r pid </var/run/docker.pid || exit 0
-grep -zqsE '^--(add|default)-runtime' "/proc/$pid/cmdline" && echo flagged; :"""
+read -r words 2>/dev/null <"/proc/$pid/cmdline"
+case $words in *--add-runtime* | *--default-runtime*) echo flagged ;; esac"""
 
 READY = """tries=0; until docker info >/dev/null 2>&1; do
   tries=$((tries + 1)); [ $tries -lt 60 ] || {
@@ -72,7 +74,7 @@ def questions(settings: Settings) -> Questions:
         "docker.enabled": question(ENABLED),
         "docker.compose": question("command -v docker-compose; :"),
         "docker.flags": question(FLAGS),
-        "docker.group": question("getent group docker; :"),
+        "docker.group": question('[ "${SUDO_UID:-0}" = 0 ] || getent group docker; :'),
         **docker_repository.questions(settings),
     }
 

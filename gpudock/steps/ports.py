@@ -7,22 +7,36 @@ from typing import Any
 
 from gpudock.answers import Answers
 from gpudock.errors import Refused
-from gpudock.questions import Questions, engine
-from gpudock.questions import shell as question
+from gpudock.questions import Questions, after_engine, engine
 from gpudock.settings import Settings
 from gpudock.steps import compose
 
-# Where there is no ss (iproute2), the kernel's own table, which names no process:
+# Processes are named only where one that is no container's listens on a port that is wanted: for their names ss reads
+# all that every process of the host has open. Where there is no ss (iproute2), the kernel's own table, which has none:
 # https://www.kernel.org/doc/Documentation/networking/proc_net_tcp.txt
-LISTENERS = """ss -Hltnp 2>/dev/null || while read -r slot local remote state rest; do
-  [ "$state" != 0A ] || echo "LISTEN 0 0 *:$((0x${local##*:})) *:*"
-done <<END
+LISTENERS = """rows=$(ss -Hltn 2>/dev/null) || {
+  while read -r slot local remote state rest; do
+    [ "$state" != 0A ] || echo "LISTEN 0 0 *:$((0x${local##*:})) *:*"
+  done <<END
 $(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null)
-END"""
+END
+  exit; }
+published=$(grep -o '"PublicPort":[0-9]*' "$engine" 2>/dev/null)
+for port; do
+  case $rows in *":$port "*) ;; *) continue ;; esac
+  case "$published
+" in *":$port
+"*) ;; *) exec ss -Hltnp ;; esac
+done; printf '%s\\n' "$rows\""""
 
 CONTAINERS: Questions = {"ports.containers": engine("/containers/json")}
 EVERY = (*compose.EVERYWHERE, "*", "")  # all addresses, as ss and Docker write them
-QUESTIONS: Questions = {**CONTAINERS, "ports.listeners": question(LISTENERS)}
+
+
+def questions(settings: Settings) -> Questions:
+    """What to know of the host's ports, above all of those that the stack is to have."""
+    wanted = map(str, compose.ports(settings))
+    return {**CONTAINERS, "ports.listeners": after_engine(LISTENERS, *wanted)}
 
 
 def containers(answers: Answers) -> tuple[str, ...]:

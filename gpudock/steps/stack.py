@@ -66,7 +66,7 @@ def questions(settings: Settings) -> Questions:
     """What to know of the container, its compose file, and who holds which port."""
     return {
         **image.questions(settings),
-        **ports.QUESTIONS,
+        **ports.questions(settings),
         **astray.questions(settings),
         "stack.compose": file(compose.path(settings)),
         "stack.ca": question('sha256sum "$1" 2>/dev/null; :', ca_path(settings)),

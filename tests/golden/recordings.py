@@ -87,7 +87,7 @@ WELL: Mapping[str, str] = {
     "driver.module": "570.133.20\n",
     "driver.secure-boot": "SecureBoot disabled\nsigner: \n",
     "os-release": "ID=ubuntu\nVERSION_ID=24.04\n",
-    "capabilities": "000001ffffffffff\n",
+    "limits": "",
     "docker.daemon": "/usr/bin/dockerd\n",
     "docker.info": INFO,
     "ports.containers": "[]",

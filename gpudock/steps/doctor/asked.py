@@ -27,8 +27,8 @@ def questions(settings: Settings) -> Questions:
     """All questions. Those that steps ask too have the same name and the same text there."""
     name = settings.stack.name
     return {
-        **{key: machine.QUESTIONS[key] for key in ("os-release", "capabilities", "dpkg-audit")},
-        **ports.QUESTIONS,
+        **{key: machine.QUESTIONS[key] for key in ("os-release", "limits")},
+        **ports.questions(settings),
         **_gpu(),
         **_engine(settings),
         **_packages(),
@@ -88,6 +88,7 @@ def _packages() -> Questions:
         "apt.keys": question(scripts.APT_KEYS, repository.KEYRING),
         "apt.lock": question(scripts.APT_LOCK),
         "doctor.half": question(scripts.HALF),
+        "doctor.audit": question("command -v dpkg >/dev/null && dpkg --audit | head -n 3"),
     }
 
 

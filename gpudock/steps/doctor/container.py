@@ -180,7 +180,7 @@ RULES = (
         "Docker 29's containerd takes the limit down to 1024: `Too many open files` under load.",
         "{gpudock} stack.up",
         "https://github.com/moby/moby/issues/51485",
-        (*NEEDS_CONTAINERS, "doctor.inside", "capabilities"), _files,
+        (*NEEDS_CONTAINERS, "doctor.inside", "limits"), _files,
     ),
     Rule(
         "container-unhealthy", "error", "the container is healthy",

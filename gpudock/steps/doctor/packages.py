@@ -78,7 +78,7 @@ def _half(answers: Answers) -> list[tuple[str, str]]:
 
 
 def _broken(settings: Settings, answers: Answers) -> Seen | None:
-    said = answers["dpkg-audit"].out.strip()
+    said = answers["doctor.audit"].out.strip()
     if not said:
         return None
     again = " ".join(name for name, state in _half(answers) if state == "reinstreq")
@@ -120,6 +120,6 @@ RULES = (
         "An installation broke off; the next one fails until it is finished.",
         "dpkg --configure -a",
         "https://manpages.debian.org/stable/dpkg/dpkg.1.en.html",
-        ("dpkg-audit", "doctor.half"), _broken, _mend_broken,
+        ("doctor.audit", "doctor.half"), _broken, _mend_broken,
     ),
 )  # fmt: skip

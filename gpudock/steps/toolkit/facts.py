@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,10 +56,9 @@ set -f; before=; IFS='
   [ "$before" != --config-file ] || path=$word
   case $word in --config-file=*) path=${word#*=} ;; esac; before=$word
 done
-stat --printf 'time %n %W %Y %Z\\n' "$3" "$2" /var/run/docker.pid 2>/dev/null
-[ ! -L "$path" ] || path=$(readlink -m "$path"); echo "path $path"
-[ -e "$path" ] || exit 0
-stat --printf 'mode %a\\nowner %U:%G\\n' "$path"; text=$(base64 -w0 "$path") || exit 1; echo "text $text\""""
+[ ! -L "$path" ] || path=$(readlink -m "$path"); printf 'path %s\\n' "$path"
+stat --printf 'stat %a %U:%G %W %Y %Z %n\\n' "$3" "$2" /var/run/docker.pid "$path" 2>/dev/null
+[ ! -e "$path" ] || { echo text; exec cat "$path"; }"""
 
 
 @dataclass(frozen=True)
@@ -192,14 +190,13 @@ def _info(answer: Answer) -> Mapping[str, Any]:
 def _daemon_file(answer: Answer) -> DaemonFile:
     if not answer.ok:
         raise CannotTell(f"Docker's daemon.json is there and cannot be read: {answer.err.strip()}")
-    rows = [line.partition(" ") for line in answer.out.splitlines()]
-    said = {name: value for name, _, value in rows if name != "word"}
+    head, mark, text = answer.raw.partition(b"\ntext\n")
+    rows = [line.partition(" ") for line in head.decode(errors="replace").splitlines()]
+    path = next(value for name, _, value in rows if name == "path")
     words = tuple(value for name, _, value in rows if name == "word" and value)
-    text = decode(base64.b64decode(said["text"])) if "text" in said else None
-    return DaemonFile(
-        said["path"], text, said.get("mode", "644"), said.get("owner", "root:root"),
-        words[0] if words else "dockerd", _flags(words[1:]),
-    )  # fmt: skip
+    mode, owner, *_ = _stat(answer).get(path, ["644", "root:root"])
+    dockerd = words[0] if words else "dockerd"
+    return DaemonFile(path, decode(text) if mark else None, mode, owner, dockerd, _flags(words[1:]))
 
 
 def _outdated(settings: Settings, answer: Answer) -> bool:
@@ -207,13 +204,18 @@ def _outdated(settings: Settings, answer: Answer) -> bool:
 
     The folder's birth tells when the toolkit first came: an upgrade, which needs no start, leaves it.
     """
-    rows = [line.split(" ") for line in answer.out.splitlines()]
-    times = {row[1]: [int(word) if word.isdigit() else 0 for word in row[2:]] for row in rows if row[0] == "time"}
+    times = {path: [int(word) if word.isdigit() else 0 for word in row[2:]] for path, row in _stat(answer).items()}
     started = times.get("/var/run/docker.pid")
-    if not started or not any(row[0] == "word" for row in rows):
+    if not started or not answer.out.startswith("word "):
         return False
     came, marked = times.get(CONFIGURATION, [0]), times.get(marker(settings), [0])
     return max(came[0], marked[-1]) > started[1]
+
+
+def _stat(answer: Answer) -> Mapping[str, list[str]]:
+    """Mode, owner, and the times of birth, content and change of each file that was there."""
+    rows = [line.split(" ", 6) for line in answer.out.partition("\ntext\n")[0].splitlines()]
+    return {row[6]: row[1:6] for row in rows if row[0] == "stat" and len(row) == 7}
 
 
 def _flags(words: tuple[str, ...]) -> tuple[str, ...]:
