@@ -126,7 +126,7 @@ def test_a_rollback_that_is_cut_off_loses_no_image(tmp_path: Path, calls: int) -
     names.mkdir()
     (tmp_path / "docker").write_text(
         f"""#!/bin/sh
-cd {names}; echo >>../calls; [ "$(wc -l <../calls)" -le "$CALLS" ] || { kill -KILL $PPID; exit; }
+cd {names}; echo >>../calls; [ "$(wc -l <../calls)" -le "$CALLS" ] || {{ kill -KILL $PPID; exit; }}
 case $1 in tag) cp "$2" "$3.new"; mv "$3.new" "$3" ;; *) rm "$3" ;; esac
 """
     )
