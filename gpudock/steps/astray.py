@@ -15,7 +15,7 @@ from gpudock.answers import Answers
 from gpudock.errors import Refused
 from gpudock.questions import Questions, engine
 from gpudock.settings import Settings
-from gpudock.steps import work
+from gpudock.steps import ports, work
 from gpudock.steps.build import INPUTS
 from gpudock.steps.compose import CONFIGURATION
 
@@ -27,13 +27,9 @@ esac"""
 
 
 def questions(settings: Settings) -> Questions:
-    """All containers of the Compose project of that name, running or not, and images of ours without a name."""
-    filters = json.dumps({"label": [f"{PROJECT}={settings.stack.name}"]})
+    """All containers, running or not, and images of ours without a name."""
     unnamed = json.dumps({"dangling": ["true"], "label": [INPUTS]})
-    return {
-        "stack.all": engine(f"/containers/json?all=1&filters={quote(filters)}"),
-        "stack.unnamed": engine(f"/images/json?filters={quote(unnamed)}"),
-    }
+    return {**ports.CONTAINERS, "stack.unnamed": engine(f"/images/json?filters={quote(unnamed)}")}
 
 
 def read(settings: Settings, answers: Answers) -> tuple[str, ...]:
@@ -47,12 +43,14 @@ def foreign(settings: Settings, answers: Answers) -> tuple[str, ...]:
 
 
 def _others(settings: Settings, answers: Answers) -> list[tuple[str, bool]]:
-    answer = answers["stack.all"]
+    """The containers of the Compose project of the stack's name, its own left out, and whether they are the stack's."""
+    answer, stack = answers["ports.containers"], settings.stack.name
+    labelled = [(row["Names"], row.get("Labels") or {}) for row in (answer.json() if answer.ok else ())]
     return [
-        (name.lstrip("/"), row["Labels"].get(SERVICE) == settings.stack.name and CONFIGURATION in row["Labels"])
-        for row in (answer.json() if answer.ok else ())
-        for name in row["Names"]
-        if name.lstrip("/") != settings.stack.name
+        (name.lstrip("/"), labels.get(SERVICE) == stack and CONFIGURATION in labels)
+        for names, labels in labelled
+        for name in names
+        if labels.get(PROJECT) == stack != name.lstrip("/")
     ]
 
 

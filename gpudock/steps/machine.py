@@ -14,7 +14,9 @@ from gpudock.settings import Settings
 # version, then one for each GPU.
 DRIVER = """if read -r version 2>/dev/null </proc/driver/nvidia/version; then printf '%s\\n' "$version"
   for gpu in /proc/driver/nvidia/gpus/*; do [ ! -e "$gpu" ] || echo "$gpu"; done
-else nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | sed 1p; fi"""
+elif all=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null); then
+  printf '%s\\n' "${all%%
+*}" "$all"; fi"""
 
 # In a domain somebody may be `CORP\tom smith`, which `echo` would make a tab of.
 OPERATOR = "printf '%s\\n' \"${SUDO_USER:-root}\" ${SUDO_UID:-0} ${SUDO_GID:-0}"

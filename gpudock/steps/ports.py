@@ -29,7 +29,9 @@ for port; do
 "*) ;; *) exec ss -Hltnp ;; esac
 done; printf '%s\\n' "$rows\""""
 
-CONTAINERS: Questions = {"ports.containers": engine("/containers/json")}
+ALL = "/containers/json?all=1"
+RUNNING = ("running", "paused", "restarting")
+CONTAINERS: Questions = {"ports.containers": engine(ALL)}
 EVERY = (*compose.EVERYWHERE, "*", "")  # all addresses, as ss and Docker write them
 
 
@@ -42,7 +44,7 @@ def questions(settings: Settings) -> Questions:
 def containers(answers: Answers) -> tuple[str, ...]:
     """The running containers, each `name` and its published ports, `0.0.0.0:80->8080/tcp`."""
     answer = answers["ports.containers"]
-    return tuple(_row(container) for container in (answer.json() if answer.ok else ()))
+    return tuple(_row(each) for each in (answer.json() if answer.ok else ()) if each["State"] in RUNNING)
 
 
 def _row(container: Mapping[str, Any]) -> str:

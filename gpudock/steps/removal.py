@@ -12,7 +12,7 @@ from gpudock.questions import Questions, shell
 from gpudock.questions import engine as engine_api
 from gpudock.settings import Settings
 from gpudock.step import Step
-from gpudock.steps import engine, image, stack, toolkit
+from gpudock.steps import engine, image, ports, stack, toolkit
 from gpudock.steps.image import Image
 
 # By name, as host.state may be somebody's folder. What stacks share stays as long as there is another one, and the
@@ -44,7 +44,7 @@ class Used:
 
 
 def _image_questions(settings: Settings) -> Questions:
-    return {**image.questions(settings), "containers": engine_api("/containers/json?all=1")}
+    return {**image.questions(settings), "containers": engine_api(ports.ALL)}
 
 
 def _image_read(settings: Settings, answers: Answers) -> Used:

@@ -19,7 +19,7 @@ from gpudock.steps.stack import Container
 
 # What `gpudock-service status` says, read from the files that runit and gpudock-users keep in the container, as
 # `docker exec` costs the host ten times that. Nothing of the container is run: it would have all of root's powers.
-STATUS = """pid=$(sed -n 's/.*"Pid":\\([0-9]*\\),.*/\\1/p' "$engine" 2>/dev/null)
+STATUS = """pid=$(grep -o '"Pid":[0-9]*' "$engine" 2>/dev/null); pid=${pid##*:}
 run=/proc/${pid:-0}/root/run
 [ -f "$run/service/ssh/supervise/stat" ] || exec docker exec "$1" gpudock-service status
 for name in ssh jupyter; do

@@ -184,14 +184,16 @@ def test_a_cut_response_is_none() -> None:
 def test_each_published_port_is_a_row_of_its_own(here: Host) -> None:
     """`docker ps` joins neighbours, 8000-8001, and hides them from who looks for one."""
     listed = [
+        {"Names": ["/ended"], "State": "exited", "Ports": []},
         {
             "Names": ["/other/link", "/web"],
+            "State": "running",
             "Ports": [
                 {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8000, "Type": "tcp"},
                 {"IP": "0.0.0.0", "PrivatePort": 81, "PublicPort": 8001, "Type": "tcp"},
                 {"PrivatePort": 9, "Type": "tcp"},
             ],
-        }
+        },
     ]
     answers = {"ports.containers": questions.Answer(("GET", "/containers/json"), 0, json.dumps(listed), "")}
     rows = ports.containers(answers)
