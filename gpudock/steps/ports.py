@@ -43,8 +43,12 @@ def questions(settings: Settings) -> Questions:
 
 def containers(answers: Answers) -> tuple[str, ...]:
     """The running containers, each `name` and its published ports, `0.0.0.0:80->8080/tcp`."""
+    return tuple(_row(container) for container in _running(answers))
+
+
+def _running(answers: Answers) -> list[Mapping[str, Any]]:
     answer = answers["ports.containers"]
-    return tuple(_row(each) for each in (answer.json() if answer.ok else ()) if each["State"] in RUNNING)
+    return [container for container in (answer.json() if answer.ok else ()) if container["State"] in RUNNING]
 
 
 def _row(container: Mapping[str, Any]) -> str:
@@ -59,9 +63,8 @@ def _row(container: Mapping[str, Any]) -> str:
 
 def stacks(answers: Answers) -> tuple[str, ...]:
     """The names of the running containers that gpudock started, this stack's and others'."""
-    answer = answers["ports.containers"]
-    rows = answer.json() if answer.ok else ()
-    return tuple(_row(row).split()[0] for row in rows if compose.CONFIGURATION in (row.get("Labels") or {}))
+    ours = (container for container in _running(answers) if compose.CONFIGURATION in (container.get("Labels") or {}))
+    return tuple(_row(container).split()[0] for container in ours)
 
 
 def need_free(

@@ -62,8 +62,9 @@ def test_a_port_of_another_address_is_free(wanted: str, held: str, free: bool) -
 
 def test_a_stack_that_was_called_otherwise_is_told_as_that(settle: Settle) -> None:
     """After a change of stack.name the former container holds the ports, and only its own name takes it down."""
-    row = {"Names": ["/old"], "Ports": [{"IP": "127.0.0.1", "PublicPort": 8888, "PrivatePort": 8888, "Type": "tcp"}]}
-    rows = [{**row, "Labels": {compose.CONFIGURATION: "1"}}, {"Names": ["/web"], "Labels": {}, "Ports": []}]
+    port = {"IP": "127.0.0.1", "PublicPort": 8888, "PrivatePort": 8888, "Type": "tcp"}
+    old = {"Names": ["/old"], "Ports": [port], "Labels": {compose.CONFIGURATION: "1"}}
+    rows = [{"State": "running", **row} for row in (old, {"Names": ["/web"], "Labels": {}, "Ports": []})]
     answers = {"ports.containers": Answer(("curl",), 0, json.dumps(rows), "")}
     held = replace(CONTAINER, others=ports.containers(answers), stacks=ports.stacks(answers))
     assert held.stacks == ("old",)
