@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from gpudock.errors import CannotTell
@@ -67,7 +68,11 @@ class Answer:
         raise CannotTell(f"{self.argv[-1]} cannot be read: {self.err.strip() or f'exit code {self.code}'}")
 
     def json(self) -> Any:
-        """The output parsed as JSON. Raises CannotTell where it is none."""
+        """The output parsed as JSON, once for all who read it. Raises CannotTell where it is none."""
+        return self._parsed
+
+    @cached_property
+    def _parsed(self) -> Any:
         try:
             return json.loads(self.out)
         except ValueError as error:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,9 @@ def configuration(settings: Settings, machine: Machine, mode: str = "runtime") -
 
 def _document(settings: Settings, machine: Machine, mode: str) -> dict[str, Any]:
     """compose/compose.yml, the GPU mode's file, and the settings in one."""
-    merged = _merge(_load("compose.yml"), _load(f"gpu-{mode}.yml") if mode and wants_gpu(settings, machine) else {})
+    merged = _merge(
+        _template("compose.yml"), _template(f"gpu-{mode}.yml") if mode and wants_gpu(settings, machine) else {}
+    )
     service = merged["services"].pop(SERVICE)
     service |= {
         "container_name": settings.stack.name,
@@ -141,6 +145,12 @@ def models(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in wanted.items() if value}
 
 
+def _template(name: str) -> dict[str, Any]:
+    """A file of compose/, read once, in a copy of its own."""
+    return deepcopy(_load(name))
+
+
+@cache
 def _load(name: str) -> dict[str, Any]:
     loaded: dict[str, Any] = yaml.load((COMPOSE / name).read_text(), LOADER)  # noqa: S506  # it is a SafeLoader
     return loaded

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from gpudock.answers import Answers
 from gpudock.questions import Questions, file, shell
@@ -83,8 +85,7 @@ class Machine:
 
 def read(answers: Answers) -> Machine:
     """Make a Machine of the answers to QUESTIONS."""
-    words = shlex.split(answers["os-release"].file() or "", comments=True)
-    release = dict(word.split("=", 1) for word in words if "=" in word)
+    release = _release(answers["os-release"].file() or "")
     user, uid, gid = answers["operator"].out.splitlines()
     digest, _, authorities = answers["authorities"].out.strip().partition("  ")
     return Machine(
@@ -103,6 +104,12 @@ def read(answers: Answers) -> Machine:
         authorities=authorities,
         authorities_hash=digest,
     )
+
+
+@cache
+def _release(text: str) -> Mapping[str, str]:
+    """What os-release says. Hosts have the same, and each step reads it."""
+    return dict(word.split("=", 1) for word in shlex.split(text, comments=True) if "=" in word)
 
 
 def gpus(answers: Answers) -> int:
