@@ -36,10 +36,12 @@ def asked(questions: Collection[Argv]) -> tuple[str, ...]:
 def divide(questions: Mapping[str, Argv], whole: Answer) -> Answers:
     """Divide the archive among the questions. A file that is not there is an answer that says so."""
     files, folders = read(whole.raw)
+    said = [(line.removeprefix("tar: ").partition(": ")[0], line) for line in whole.err.splitlines()]
     answers = {}
     for name, argv in questions.items():
-        found = {path: file for path, file in files.items() if _is_asked(path, argv)}
-        complaints = [line for line in whole.err.splitlines() if _is_asked(line.removeprefix("tar: "), argv)]
+        at_or_below = tuple(f"{path}/" for path in argv[1:])
+        found = {path: file for path, file in files.items() if f"{path}/".startswith(at_or_below)}
+        complaints = [line for path, line in said if f"{path}/".startswith(at_or_below)]
         wrong = [line for line in complaints if not line.endswith(NOT_THERE)]
         if argv[0] == FILES:
             code, error = (int(bool(wrong)), "\n".join(wrong)) if whole.code <= FAILED else (whole.code, whole.err)
@@ -47,15 +49,9 @@ def divide(questions: Mapping[str, Argv], whole: Answer) -> Answers:
         elif file := found.get(argv[1]):
             answers[name] = Answer(argv, 0, file.text, "", file.content, found)
         else:
-            said = "\n".join(wrong) or (ABSENT if complaints else whole.err)
-            error = "Is a directory" if argv[1] in folders else said
-            answers[name] = Answer(argv, whole.code or 1, "", error)
+            error = "\n".join(wrong) or (ABSENT if complaints else whole.err)
+            answers[name] = Answer(argv, whole.code or 1, "", "Is a directory" if argv[1] in folders else error)
     return answers
-
-
-def _is_asked(path: str, argv: Argv) -> bool:
-    """Whether a path, or a complaint that begins with one, is of what was asked for."""
-    return path in argv[1:] or path.startswith(tuple(f"{asked}{end}" for asked in argv[1:] for end in "/:"))
 
 
 def read(packed: bytes) -> tuple[Mapping[str, HostFile], Collection[str]]:
