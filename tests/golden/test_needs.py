@@ -120,7 +120,9 @@ def test_somebody_elses_project_of_that_name_is_left_alone(settle: Settle) -> No
         {"Names": ["/0123_chat"], "Labels": {**labels, compose.CONFIGURATION: "1"}},
         {"Names": ["/chat"], "Labels": {**labels, compose.CONFIGURATION: "1"}},
     ]
-    settings, answers = settle("stack.name=chat"), {"stack.all": Answer(("GET",), 0, json.dumps(rows), "")}
+    rows.append({"Names": ["/other-web-1"], "Labels": {**labels, astray.PROJECT: "other"}})
+    rows.append({"Names": ["/by-hand"], "Labels": {}})
+    settings, answers = settle("stack.name=chat"), {"ports.containers": Answer(("GET",), 0, json.dumps(rows), "")}
     assert astray.read(settings, answers) == ("0123_chat",)
     theirs = replace(CONTAINER, id="", ours=False, foreign=astray.foreign(settings, answers))
     with pytest.raises(Refused, match=r"project named chat is here already .* chat-web-1, chat-chat-1"):
