@@ -149,6 +149,7 @@ def down(settings: Settings, container: Container, *, volumes: bool = False) -> 
         actions.append(Run(f"take {settings.stack.name} down", by_hand if container.compose is None else by_compose))
         actions += astray.forget(container.image_id, container.unnamed)
     if volumes and container.volumes:
+        astray.need_free_name(settings, "", container.foreign)  # which volumes are whose, nobody can tell
         argv = ("docker", "volume", "rm", *container.volumes)
         actions.append(Run(f"remove the volumes {', '.join(container.volumes)}", argv))
     return actions

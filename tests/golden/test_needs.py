@@ -127,6 +127,8 @@ def test_somebody_elses_project_of_that_name_is_left_alone(settle: Settle) -> No
     theirs = replace(CONTAINER, id="", ours=False, foreign=astray.foreign(settings, answers))
     with pytest.raises(Refused, match=r"project named chat is here already .* chat-web-1, chat-chat-1"):
         stack.needs(settings, theirs)
+    with pytest.raises(Refused, match="chat-web-1"):
+        stack.down(settings, replace(theirs, volumes=("chat_data",)), volumes=True)
     stack.needs(settings, replace(theirs, ours=True))  # who came later is no reason to leave ours as it is
     for plan in (stack.plan(settings, CONTAINER), stack.down(settings, replace(CONTAINER, ours=True))):
         assert not [action for action in plan if "--remove-orphans" in getattr(action, "argv", ())]
