@@ -72,7 +72,10 @@ def file(path: str) -> Argv:
 
 
 def files(*paths: str) -> Argv:
-    """The question for all files at and below some paths, which need not be there; read `Answer.files`."""
+    """The question for the files at some paths, and in those that are folders; read `Answer.files`.
+
+    None need be there. Hidden files, and folders in the folders, are left out.
+    """
     return (FILES, *paths)
 
 

@@ -14,13 +14,14 @@ from gpudock.files import text
 from gpudock.settings import Settings
 
 SETTING = "additions.pip_file"
+KINDS = ("first", "start", "login")  # folders of start scripts: for the first start, each start, each login
 OWN = re.compile(r"(python|pip)\b")  # what the environment has anyway
 
 
 def start_scripts(settings: Settings) -> dict[str, str]:
     """The scripts of the container by their paths in its folder `scripts`, in their order."""
     scripts = settings.additions.scripts
-    kinds = {"first": scripts.first_start, "start": scripts.start, "login": scripts.login}
+    kinds = dict(zip(KINDS, (scripts.first_start, scripts.start, scripts.login), strict=True))
     return {name: text for kind, names in kinds.items() for name, text in _numbered(kind, names).items()}
 
 

@@ -12,7 +12,7 @@ Files = Mapping[str, str]  # path inside the folder → text
 
 
 def asked(path: str, *parts: str) -> Argv:
-    """The question for all files at or below these parts of a folder; read the answer with `read`."""
+    """The question for the files at or in these parts of a folder; read the answer with `read`."""
     return files(*(f"{path}/{part}" for part in parts))
 
 

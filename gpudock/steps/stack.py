@@ -70,7 +70,7 @@ def questions(settings: Settings) -> Questions:
         **astray.questions(settings),
         "stack.compose": file(compose.path(settings)),
         "stack.ca": question('sha256sum "$1" 2>/dev/null; :', ca_path(settings)),
-        "stack.scripts": folder.asked(compose.shared(settings), "scripts"),
+        "stack.scripts": folder.asked(compose.shared(settings), *(f"scripts/{kind}" for kind in additions.KINDS)),
         "stack.container": engine_api(f"/containers/{settings.stack.name}/json"),
     }
 

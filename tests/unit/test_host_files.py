@@ -38,20 +38,24 @@ def test_every_byte_and_the_mode_come(here: Host, tmp_path: Path) -> None:
     assert (answers["one"].raw, answers["one"].files[str(deep)].mode) == (BYTES, "640")
     assert answers["again"].raw == BYTES
     found = {path: kept.content for path, kept in answers["all"].files.items()}
-    assert found == {
-        str(deep): BYTES,
-        str(tmp_path / "empty"): b"",
-        str(tmp_path / "link"): BYTES,
-        str(tmp_path / "twin"): BYTES,
-    }
+    assert found == {str(tmp_path / "empty"): b"", str(tmp_path / "link"): BYTES, str(tmp_path / "twin"): BYTES}
     assert answers["all"].ok
 
 
 def test_a_folder_is_no_file_and_is_not_sent(here: Host, tmp_path: Path) -> None:
-    """What is in it stays on the host, and what is below a file is not there."""
+    """What is in it stays on the host, also where a link leads to it, and what is below a file is not there."""
     (tmp_path / "inside").write_text("x")
-    answers = ask(here, {"folder": file(str(tmp_path)), "below": file(str(tmp_path / "inside" / "x"))})
-    assert answers["folder"].files == {}
+    (tmp_path / "asked").mkdir()
+    (tmp_path / "asked" / "disk").symlink_to(tmp_path)
+    answers = ask(
+        here,
+        {
+            "folder": file(str(tmp_path)),
+            "below": file(str(tmp_path / "inside" / "x")),
+            "linked": files(str(tmp_path / "asked")),
+        },
+    )
+    assert answers["folder"].files == answers["linked"].files == {}
     with pytest.raises(CannotTell, match="Is a directory"):
         answers["folder"].file()
     assert answers["below"].file() is None
