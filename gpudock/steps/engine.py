@@ -28,28 +28,25 @@ UBUNTU = ("docker.io", "docker-buildx", "docker-compose-v2", "iptables")
 
 # A machine can have several clients, and one from 23.0 on builds only with the buildx plugin.
 PLUGIN_FOLDERS = "/usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker $HOME/.docker"
-CLIENTS = f"""buildx=; for folder in {PLUGIN_FOLDERS}; do
+PROGRAMS = f"""buildx=; for folder in {PLUGIN_FOLDERS}; do
   [ ! -e "$folder/cli-plugins/docker-buildx" ] || buildx=there
+  for plugin in "$folder"/cli-plugins/*; do [ ! -e "$plugin" ] || echo "plugin ${{plugin##*/}}"; done
 done
 IFS=:; for folder in $PATH; do
+  [ ! -f "$folder/docker-compose" ] || [ ! -x "$folder/docker-compose" ] || echo "compose $folder/docker-compose"
   [ -f "$folder/docker" ] && [ -x "$folder/docker" ] || continue
   for other in $seen; do [ ! "$folder/docker" -ef "$other" ] || continue 2; done; seen=$seen:$folder/docker
   version=0  # with the plugin every client builds, and a client takes 15 ms to say its version
   [ -n "$buildx" ] || version=$("$folder/docker" --version | sed 's/.*version \\([0-9.]*\\).*/\\1/')
-  echo "$folder/docker $version"
+  echo "client $folder/docker $version"
 done"""
 
-PLUGINS = f"""for folder in {PLUGIN_FOLDERS}; do
-  for plugin in "$folder"/cli-plugins/*; do [ ! -e "$plugin" ] || echo "${{plugin##*/}}"; done
-done"""
-
-# What `systemctl is-enabled docker` looks at, which costs 6 ms.
-ENABLED = """[ ! /etc/systemd/system/docker.service -ef /dev/null ] || exit 0
-for link in /etc/systemd/system/*.wants/docker.service; do [ ! -L "$link" ] || { echo enabled; exit; }; done"""
-
-# Whether the daemon that runs is told runtimes by flags: it would not start with the same keys in daemon.json. Between
-# two words is a NUL, which `read` leaves out.
-FLAGS = """[ -r /var/run/docker.pid ] && read -r pid </var/run/docker.pid || exit 0
+# What `systemctl is-enabled docker` looks at, which costs 6 ms. And whether the daemon that runs is told runtimes by
+# flags: it would not start with the same keys in daemon.json. Between two words is a NUL, which `read` leaves out.
+SERVICE = """for link in /etc/systemd/system/*.wants/docker.service; do
+  [ ! -L "$link" ] || [ /etc/systemd/system/docker.service -ef /dev/null ] || { echo enabled; break; }
+done
+[ -r /var/run/docker.pid ] && read -r pid </var/run/docker.pid || exit 0
 read -r words 2>/dev/null <"/proc/$pid/cmdline"
 case $words in *--add-runtime* | *--default-runtime*) echo flagged ;; esac"""
 
@@ -67,13 +64,10 @@ def questions(settings: Settings) -> Questions:
     """All that the engine step, and each step that needs an engine, has to know."""
     return {
         **machine.QUESTIONS,
-        "docker.clients": question(CLIENTS),
-        "docker.plugins": question(PLUGINS),
+        "docker.programs": question(PROGRAMS),
         "docker.daemon": question("command -v dockerd"),
         "docker.info": engine_api("/info"),
-        "docker.enabled": question(ENABLED),
-        "docker.compose": question("command -v docker-compose; :"),
-        "docker.flags": question(FLAGS),
+        "docker.service": question(SERVICE),
         "docker.group": question('[ "${SUDO_UID:-0}" = 0 ] || getent group docker; :'),
         **docker_repository.questions(settings),
     }
@@ -117,10 +111,8 @@ class Engine:
 def read(settings: Settings, answers: Answers) -> Engine:
     """Make an Engine of the answers. Raises CannotTell where the engine is there but will not talk to root."""
     info = _info(answers)
-    plugins = set(answers["docker.plugins"].out.split())
-    client, builds = _client(answers["docker.clients"].out, "docker-buildx" in plugins)
-    old_compose = answers["docker.compose"].out.strip()
-    compose = (client, "compose") if "docker-compose" in plugins and client else (old_compose,) if old_compose else ()
+    client, builds, compose = _programs(answers["docker.programs"].out)
+    service = answers["docker.service"].out.split()
     members = answers["docker.group"].out.strip().rpartition(":")[2]
     return Engine(
         machine=machine.read(answers),
@@ -130,7 +122,7 @@ def read(settings: Settings, answers: Answers) -> Engine:
         client=client,
         builds=builds,
         compose=compose,
-        enabled=answers["docker.enabled"].out.strip() == "enabled",
+        enabled="enabled" in service,
         members=tuple(members.split(",")) if members else (),
         repository=docker_repository.reachable(answers),
         runtimes=info.get("Runtimes") or {},
@@ -142,7 +134,7 @@ def read(settings: Settings, answers: Answers) -> Engine:
         login=login.found(answers["docker.login"]),
         cdi=bool(info.get("CDISpecDirs")),
         cgroups=str(info.get("CgroupDriver") or ""),
-        flagged=bool(answers["docker.flags"].out.strip()),
+        flagged="flagged" in service,
     )
 
 
@@ -181,13 +173,16 @@ def _info(answers: Answers) -> Mapping[str, Any]:
     return info
 
 
-def _client(listing: str, buildx: bool) -> tuple[str, bool]:
-    """Choose the first client that can build; else the first there is."""
-    clients = [line.split() for line in listing.splitlines() if len(line.split()) == 2]
-    for path, version in clients:
-        if buildx or int(version.split(".")[0]) < 23:
-            return path, True
-    return (clients[0][0] if clients else ""), False
+def _programs(listing: str) -> tuple[str, bool, tuple[str, ...]]:
+    """Choose the first client that can build, else the first there is; tell whether it can, and how to call Compose."""
+    rows = [line.split() for line in listing.splitlines()]
+    plugins = {row[1] for row in rows if row[0] == "plugin"}
+    clients = [row[1:] for row in rows if row[0] == "client" and len(row) == 3]
+    able = [path for path, version in clients if "docker-buildx" in plugins or int(version.split(".")[0]) < 23]
+    client = next(iter([*able, *(path for path, _ in clients)]), "")
+    old_compose = [(row[1],) for row in rows if row[0] == "compose" and len(row) == 2]
+    compose = (client, "compose") if client and "docker-compose" in plugins else next(iter(old_compose), ())
+    return client, bool(able), compose
 
 
 def _install(settings: Settings, engine: Engine) -> list[Action]:

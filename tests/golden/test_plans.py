@@ -87,10 +87,20 @@ def test_an_unknown_distribution_is_refused_before_anything(settle: Settle) -> N
 
 def test_the_client_that_can_build_is_chosen() -> None:
     """A newer client without buildx earlier on PATH is passed over."""
-    listing = "/usr/local/bin/docker 28.2.2\n/usr/bin/docker 20.10.24\n"
-    assert engine._client(listing, buildx=False) == ("/usr/bin/docker", True)
-    assert engine._client(listing, buildx=True) == ("/usr/local/bin/docker", True)
-    assert engine._client("/usr/local/bin/docker 28.2.2\n", buildx=False) == ("/usr/local/bin/docker", False)
+    newer, older = "client /usr/local/bin/docker 28.2.2\n", "client /usr/bin/docker 20.10.24\n"
+    assert engine._programs(newer + older)[:2] == ("/usr/bin/docker", True)
+    assert engine._programs("plugin docker-buildx\n" + newer + older)[:2] == ("/usr/local/bin/docker", True)
+    assert engine._programs(newer)[:2] == ("/usr/local/bin/docker", False)
+    assert engine._programs("") == ("", False, ())
+
+
+def test_compose_is_the_clients_plugin_or_the_program_of_that_name() -> None:
+    """The plugin where both are there; without a client the plugin is of no use."""
+    client, old = "client /usr/bin/docker 20.10.24\n", "compose /usr/bin/docker-compose\n"
+    assert engine._programs(f"plugin docker-compose\n{old}{client}")[2] == ("/usr/bin/docker", "compose")
+    assert engine._programs(old + client)[2] == ("/usr/bin/docker-compose",)
+    assert engine._programs(f"plugin docker-compose\n{old}")[2] == ("/usr/bin/docker-compose",)
+    assert engine._programs(client)[2] == ()
 
 
 def test_the_image_is_built_only_when_its_inputs_change(settle: Settle) -> None:

@@ -145,7 +145,7 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
     info = answers["docker.info"]
     return Toolkit(
         engine=known,
-        trusts=answers["toolkit.trust"].ok,
+        trusts=bool(known.machine.authorities),
         fingerprints=key.fingerprints(key.dearmor(keyring.content)) if keyring else (),
         key_mode=keyring.mode if keyring else "",
         source=answers["toolkit.source"].file() if manager == "apt" else rpm.read_source(manager, answers),

@@ -9,7 +9,6 @@ from gpudock.actions import Action, Write
 from gpudock.answers import Answers
 from gpudock.errors import Refused
 from gpudock.questions import Questions, file, files
-from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.steps import login
 from gpudock.steps.toolkit import cuda_repository
@@ -25,10 +24,8 @@ MARK = "# switched off by gpudock: "
 
 SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/yum.repos.d", "/etc/zypp/repos.d")
 LOGIN = login.apt_path("toolkit")
-TRUSTED = "[ -e /etc/ssl/certs/ca-certificates.crt ]"
 
 QUESTIONS: Questions = {
-    "toolkit.trust": question(TRUSTED),
     "toolkit.source": file(SOURCE),
     "toolkit.preferences": file(cuda_repository.PREFERENCES),
     "toolkit.others": files(*SOURCES),
