@@ -38,6 +38,11 @@ PEERS = ("pyinfra", "ansible")
 THEIRS = ROOT / "benchmarks" / "peers"
 PACKAGES = ("ansible-core==2.19.*", "pyinfra==3.*")
 PORTS = range(2201, 2233)
+# A driver that is loaded says so in /proc. Else nvidia-smi is asked, whose stand-in is a script that no real host has.
+LOADED = """mount -t tmpfs none /proc/driver; mkdir -p /proc/driver/nvidia/gpus/0000:01:00.0
+nvidia-smi --query-gpu=driver_version --format=csv,noheader >/tmp/version
+echo "NVRM version: NVIDIA UNIX x86_64 Kernel Module  $(cat /tmp/version)  Tue Jun 23 08:38:17 UTC 2026" \\
+  >/proc/driver/nvidia/version"""
 OURS = ("--set", "image.groups=[notebook]", "--set", "gpu.mode=runtime")
 
 
@@ -94,6 +99,7 @@ def prepared(folder: Path, *, peers: bool = True) -> Iterator[list[str]]:
         held.callback(host.remove)
         host.sh("apt-get update -q && apt-get install -y -q python3 python3-apt >/dev/null")
         nvidia.plug_in_gpu(host)
+        host.sh(LOADED)
         for ports in (PORTS[:16], PORTS[16:]):  # sshd has room for 16 sockets
             host.sh(f"/usr/sbin/sshd -o AddressFamily=inet {' '.join(f'-p {port}' for port in ports)}")
         address = testbed.docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", host.name).strip()
