@@ -13,14 +13,15 @@ digest, several at a time, unpacked while the next arrive, tried again in the mi
   from one and push to one.
 - what a pull lacks, to go on after a break in a later run, stages.py adds.
 
-What a first push of 1 GB to four hosts costs, in processor time on one machine for all: 31 s Docker's gzip, on one core
-for each layer and once for all hosts; 10 s each host's pull, of which sshd has 0.8; 3 s the registry; 4.5 s our
-program with its four connections, so that another cipher would win nothing. Docker has no switch for the gzip, and
-layers that did not come from `docker push` have no digest that it knows: the next push would pack all of them again.
-Made without it (`docker save`, then ISA-L's igzip: 2 s instead of 31) each push of a small change would begin with a
-`save` of the whole image, 7 s a GB where it now takes 2. unpigz, which Docker takes where it is there, costs a host
-as much as its own gunzip. What helps is an image of several large layers, as torch has three: Docker packs
-five at once.
+What a first push of 1 GB to four hosts costs, all on one machine of two cores, which it keeps busy to the end: 140 s
+of processor time, as much as `save | load` by hand (136 s, on little more than one core): 38 s Docker's gzip, on one
+core for each layer and once for all hosts, and 102 s the pulls, half of it the kernel's, for the files they make; of
+the rest sshd has 0.8 s a host, the registry 3 s, our program with its four connections 4.5 s, so that another cipher
+would win nothing. Docker has no switch for the gzip, and layers that did not come from `docker push` have no digest
+that it knows: the next push would pack all of them again. Made without it (`docker save`, then ISA-L's igzip: 2 s
+instead of 31) each push of a small change would begin with a `save` of the whole image, 7 s a GB where it now takes 2.
+unpigz, which Docker takes where it is there, costs a host as much as its own gunzip. What helps is an image of several
+large layers, as torch has three: Docker packs five at once.
 
 The image is pulled by the digest that was pushed, so nobody with a login on a host, who can reach that port too, can
 have it take another image. It ends up under its own name, with its label, so that `image.build` finds nothing to do.
