@@ -57,7 +57,7 @@ class Answer:
         return self.code == TIMED_OUT
 
     def file(self) -> str | None:
-        """The text of a file asked for with `cat`; None where there is none.
+        """The text of the file that was asked for; None where there is none.
 
         Raises CannotTell where it is there and cannot be read, which is not the same.
         """

@@ -29,9 +29,8 @@ for port; do
 "*) ;; *) exec ss -Hltnp ;; esac
 done; printf '%s\\n' "$rows\""""
 
-ALL = "/containers/json?all=1"
 RUNNING = ("running", "paused", "restarting")
-CONTAINERS: Questions = {"ports.containers": engine(ALL)}
+CONTAINERS: Questions = {"ports.containers": engine("/containers/json?all=1")}
 EVERY = (*compose.EVERYWHERE, "*", "")  # all addresses, as ss and Docker write them
 
 

@@ -9,7 +9,6 @@ from gpudock.actions import Action
 from gpudock.actions import shell as command
 from gpudock.answers import Answers
 from gpudock.questions import Questions, shell
-from gpudock.questions import engine as engine_api
 from gpudock.settings import Settings
 from gpudock.step import Step
 from gpudock.steps import engine, image, ports, stack, toolkit
@@ -44,11 +43,11 @@ class Used:
 
 
 def _image_questions(settings: Settings) -> Questions:
-    return {**image.questions(settings), "containers": engine_api(ports.ALL)}
+    return {**image.questions(settings), **ports.CONTAINERS}
 
 
 def _image_read(settings: Settings, answers: Answers) -> Used:
-    found, listed = image.read(settings, answers), answers["containers"]
+    found, listed = image.read(settings, answers), answers["ports.containers"]
     made = (each for each in (listed.json() if listed.ok else ()) if each["ImageID"] == found.id)
     names = ("".join(each["Names"][:1]).lstrip("/") for each in made)
     return Used(found, tuple(name for name in names if name != settings.stack.name))

@@ -12,7 +12,7 @@ import pytest
 from gpudock.actions import Action, Write
 from gpudock.errors import Refused
 from gpudock.step import Blocked
-from gpudock.steps import compose, engine, gpu_mode, image, inputs, jupyter, services, ssh, stack
+from gpudock.steps import compose, gpu_mode, image, inputs, jupyter, services, ssh, stack
 from gpudock.steps.engine import Engine
 from gpudock.steps.image import Image
 from gpudock.steps.jupyter import Jupyter
@@ -51,56 +51,6 @@ def test_a_stack_waits_for_engine_and_image(settle: Settle) -> None:
 def whys(plan: list[Action]) -> list[str]:
     """The log lines of a plan."""
     return [action.why for action in plan]
-
-
-def test_a_bare_debian_gets_the_distributions_engine(settle: Settle) -> None:
-    """Without Docker's repository in reach the distribution's packages are installed, started, opened to the user."""
-    assert whys(engine.plan(settle(), BARE)) == [
-        "fetch the package lists",
-        "install docker.io, docker-cli, docker-buildx, docker-compose, iptables of debian 13",
-        "start Docker, now and with the machine",
-        "wait until Docker answers",
-        "let ops use Docker (from the next login on)",
-    ]
-
-
-def test_dockers_own_repository_is_preferred_where_it_answers(settle: Settle) -> None:
-    """With Docker's repository in reach its packages come, by a signed source of their own."""
-    plan = engine.plan(settle(), replace(BARE, repository=True))
-    source = next(action for action in plan if isinstance(action, Write))
-    assert source.text == (
-        "deb [arch=amd64 signed-by=/etc/apt/keyrings/docker.asc] https://download.docker.com/linux/debian trixie stable\n"
-    )
-    assert "install Docker, Buildx and Compose" in whys(plan)
-
-
-def test_an_engine_as_wanted_plans_nothing(settle: Settle) -> None:
-    """A running engine that builds, composes and knows its user is left alone."""
-    assert engine.plan(settle(), ENGINE) == []
-
-
-def test_an_unknown_distribution_is_refused_before_anything(settle: Settle) -> None:
-    """Where apt is not, nothing is guessed."""
-    with pytest.raises(Refused, match="alpine"):
-        engine.plan(settle(), replace(BARE, machine=replace(DEBIAN, distribution="alpine")))
-
-
-def test_the_client_that_can_build_is_chosen() -> None:
-    """A newer client without buildx earlier on PATH is passed over."""
-    newer, older = "client /usr/local/bin/docker 28.2.2\n", "client /usr/bin/docker 20.10.24\n"
-    assert engine._programs(newer + older)[:2] == ("/usr/bin/docker", True)
-    assert engine._programs("plugin docker-buildx\n" + newer + older)[:2] == ("/usr/local/bin/docker", True)
-    assert engine._programs(newer)[:2] == ("/usr/local/bin/docker", False)
-    assert engine._programs("") == ("", False, ())
-
-
-def test_compose_is_the_clients_plugin_or_the_program_of_that_name() -> None:
-    """The plugin where both are there; without a client the plugin is of no use."""
-    client, old = "client /usr/bin/docker 20.10.24\n", "compose /usr/bin/docker-compose\n"
-    assert engine._programs(f"plugin docker-compose\n{old}{client}")[2] == ("/usr/bin/docker", "compose")
-    assert engine._programs(old + client)[2] == ("/usr/bin/docker-compose",)
-    assert engine._programs(f"plugin docker-compose\n{old}")[2] == ("/usr/bin/docker-compose",)
-    assert engine._programs(client)[2] == ()
 
 
 def test_the_image_is_built_only_when_its_inputs_change(settle: Settle) -> None:

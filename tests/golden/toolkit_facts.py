@@ -13,13 +13,14 @@ from gpudock.steps.toolkit import PACKAGES, Toolkit, daemon
 from gpudock.steps.toolkit.change import DaemonFile
 from gpudock.steps.toolkit.record import Record
 
-DEBIAN = Machine("debian", "", "13", "trixie", "amd64", True, "580.95.05", "ops", 1234, 1234, False, True)
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+DEBIAN = Machine("debian", "", "13", "trixie", "amd64", True, "580.95.05", "ops", 1234, 1234, False, True, AUTHORITIES)
 ENGINE = Engine(
     DEBIAN, True, "26.1.5", "", "/usr/bin/docker", True, ("/usr/bin/docker", "compose"), True, ("ops",), False,
     {"runc": {}}, False, 2, False, False,
 )  # fmt: skip
 NOTED = Record(made=True)
-NONE = Toolkit(ENGINE, True, (), "", None, {}, {}, record=NOTED, running=("db", "web"))
+NONE = Toolkit(ENGINE, (), "", None, {}, {}, record=NOTED, running=("db", "web"))
 INSTALLED = replace(NONE, source="x", versions=dict.fromkeys(PACKAGES, "1.20.0-1"))
 SIGNED = "deb [signed-by=/usr/share/keyrings/nvidia-container-toolkit-keyring.gpg] "
 BASE = "https://nvidia.github.io/libnvidia-container"

@@ -67,14 +67,13 @@ class Toolkit:
 
     `others` are other files that name the repository. `outdated` tells that dockerd runs since before the toolkit came,
     so that only a restart lets it hand out GPUs by `cdi` or `gpus`; `running` are the containers that would stop.
-    `trusts` tells whether TLS has authorities here, `root` is the engine's folder, `manager` installs packages.
+    `root` is the engine's folder, `manager` installs packages.
     `login` is what `login.found` says of the mirror's login, `preferences` what apt may take from the CUDA repository.
     `doubled` are packages, as name-version, that a transaction of rpm which was cut off left beside their newer selves;
     `trusted` are the keys in rpm's database.
     """
 
     engine: Engine
-    trusts: bool
     fingerprints: tuple[str, ...]
     key_mode: str
     source: str | None = field(metadata={"secret": True})  # of dnf and yum it can hold a mirror's login
@@ -145,7 +144,6 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
     info = answers["docker.info"]
     return Toolkit(
         engine=known,
-        trusts=bool(known.machine.authorities),
         fingerprints=key.fingerprints(key.dearmor(keyring.content)) if keyring else (),
         key_mode=keyring.mode if keyring else "",
         source=answers["toolkit.source"].file() if manager == "apt" else rpm.read_source(manager, answers),

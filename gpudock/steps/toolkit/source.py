@@ -19,7 +19,7 @@ def plan_repository(settings: Settings, toolkit: Toolkit) -> list[Action]:
     need_supported(toolkit.engine.machine)
     _need_source(settings, toolkit)
     actions = repository.switch_off(toolkit.others)
-    if not toolkit.trusts and toolkit.manager == "apt":
+    if not toolkit.engine.machine.authorities and toolkit.manager == "apt":
         actions += apt.mend(settings, toolkit.engine.machine)
         actions.append(apt.update(settings, "fetch the package lists"))
         actions.append(apt.install(settings, "install TLS's authorities", "ca-certificates"))

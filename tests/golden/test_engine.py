@@ -1,0 +1,63 @@
+"""The Docker engine's step: what it installs where, and which of a host's programs it takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gpudock.actions import Write
+from gpudock.errors import Refused
+from gpudock.steps import engine
+from tests.conftest import Settle
+from tests.golden.test_plans import BARE, DEBIAN, ENGINE, whys
+
+
+def test_a_bare_debian_gets_the_distributions_engine(settle: Settle) -> None:
+    """Without Docker's repository in reach the distribution's packages are installed, started, opened to the user."""
+    assert whys(engine.plan(settle(), BARE)) == [
+        "fetch the package lists",
+        "install docker.io, docker-cli, docker-buildx, docker-compose, iptables of debian 13",
+        "start Docker, now and with the machine",
+        "wait until Docker answers",
+        "let ops use Docker (from the next login on)",
+    ]
+
+
+def test_dockers_own_repository_is_preferred_where_it_answers(settle: Settle) -> None:
+    """With Docker's repository in reach its packages come, by a signed source of their own."""
+    plan = engine.plan(settle(), replace(BARE, repository=True))
+    source = next(action for action in plan if isinstance(action, Write))
+    assert source.text == (
+        "deb [arch=amd64 signed-by=/etc/apt/keyrings/docker.asc] https://download.docker.com/linux/debian trixie stable\n"
+    )
+    assert "install Docker, Buildx and Compose" in whys(plan)
+
+
+def test_an_engine_as_wanted_plans_nothing(settle: Settle) -> None:
+    """A running engine that builds, composes and knows its user is left alone."""
+    assert engine.plan(settle(), ENGINE) == []
+
+
+def test_an_unknown_distribution_is_refused_before_anything(settle: Settle) -> None:
+    """Where apt is not, nothing is guessed."""
+    with pytest.raises(Refused, match="alpine"):
+        engine.plan(settle(), replace(BARE, machine=replace(DEBIAN, distribution="alpine")))
+
+
+def test_the_client_that_can_build_is_chosen() -> None:
+    """A newer client without buildx earlier on PATH is passed over."""
+    newer, older = "client /usr/local/bin/docker 28.2.2\n", "client /usr/bin/docker 20.10.24\n"
+    assert engine._programs(newer + older)[:2] == ("/usr/bin/docker", True)
+    assert engine._programs("plugin docker-buildx\n" + newer + older)[:2] == ("/usr/local/bin/docker", True)
+    assert engine._programs(newer)[:2] == ("/usr/local/bin/docker", False)
+    assert engine._programs("") == ("", False, ())
+
+
+def test_compose_is_the_clients_plugin_or_the_program_of_that_name() -> None:
+    """The plugin where both are there; without a client the plugin is of no use."""
+    client, old = "client /usr/bin/docker 20.10.24\n", "compose /usr/bin/docker-compose\n"
+    assert engine._programs(f"plugin docker-compose\n{old}{client}")[2] == ("/usr/bin/docker", "compose")
+    assert engine._programs(old + client)[2] == ("/usr/bin/docker-compose",)
+    assert engine._programs(f"plugin docker-compose\n{old}")[2] == ("/usr/bin/docker-compose",)
+    assert engine._programs(client)[2] == ()
