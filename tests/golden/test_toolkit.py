@@ -24,6 +24,13 @@ def test_the_repository_is_templated_never_downloaded(settle: Settle) -> None:
     assert plan[1].text == f"{SIGNED}{BASE}/stable/deb/$(ARCH) /\n#{SIGNED}{BASE}/experimental/deb/$(ARCH) /\n"
 
 
+def test_a_machine_that_trusts_nobody_gets_authorities_before_the_key(settle: Settle) -> None:
+    """A minimal Debian has no ca-certificates, and apt no TLS without them."""
+    bare, usual = (whys(source.plan_repository(settle(), facts)) for facts in (on(NONE, authorities=""), NONE))
+    assert bare.index("install TLS's authorities") < next(i for i, why in enumerate(bare) if "key" in why)
+    assert "install TLS's authorities" not in usual
+
+
 def test_what_is_here_is_noted_before_the_first_change(settle: Settle) -> None:
     """Whichever step changes something first makes the record first; a step with nothing to do makes none."""
     fresh = Record()
