@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def _wrong(settings: Settings, origins: Mapping[Key, str]) -> Iterator[tuple[str
             said = "an address with a password would be in `docker inspect`; give one without."
             yield f"mirrors.{layer}", said
     for name, file in _files(settings):
-        if not NO_FILE.fullmatch(file) and not Path(file).expanduser().is_file():
+        if not (NO_FILE.fullmatch(file) or os.path.isfile(os.path.expanduser(file))):
             yield name, f"there is no file {file}."
     known = sorted(path.stem for path in REQUIREMENTS.glob("*.in"))
     for group in () if settings.image.groups == ("auto",) else settings.image.groups:
@@ -45,7 +46,7 @@ def _wrong(settings: Settings, origins: Mapping[Key, str]) -> Iterator[tuple[str
         elif group not in known:
             yield "image.groups", f"there is no {group} in docker/requirements.{nearest(group, known)}"
     zone = settings.stack.timezone
-    if ZONES.is_dir() and not (ZONES / zone).is_file():
+    if ZONES.is_dir() and not os.path.isfile(ZONES / zone):
         yield "stack.timezone", f"there is no time zone {zone}; they are called as in Asia/Shanghai or Europe/Berlin."
 
 

@@ -127,7 +127,9 @@ def schema(kind: Any = Settings) -> dict[str, Any]:
 
 def _file(root: Path, name: str) -> Layer:
     path = root / name
-    return _read(path, name, path.stat().st_mtime_ns) if path.is_file() else {}
+    if not os.path.lexists(path):
+        return {}
+    return _read(path, name, path.stat().st_mtime_ns if path.exists() else 0)
 
 
 @cache
@@ -149,16 +151,19 @@ def presets(root: Path = ROOT) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """The mirror presets by name: each layer's addresses in order. Raises SettingsError."""
     layer = layers.merge([_file(root, "config/mirrors.yml"), _file(root, "config/mirrors.local.yml")])
     found: Mapping[str, Preset] = typed(layer, dict[str, Preset])
-    return {
-        name: {key: (value,) if isinstance(value, str) else tuple(value) for key, value in preset.items()}
-        for name, preset in found.items()
-    }
+    return {name: dict(_addresses(preset)) for name, preset in found.items()}
+
+
+def _addresses(preset: Preset) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for layer, value in msgspec.structs.asdict(preset).items():
+        if value:
+            yield layer, (value,) if isinstance(value, str) else value
 
 
 def _with_preset(root: Path, merged: Layer) -> Layer:
     """Put the first addresses of the chosen mirror preset under those set one by one; `auto` is filled in later."""
     chosen = merged.get(("mirror",), Value("none", "built in"))
-    if chosen.value == "auto":
+    if chosen.value == "auto" or not isinstance(chosen.value, str):  # what is no text is told with the types
         return merged
     known = presets(root)
     if chosen.value not in known:
@@ -175,7 +180,7 @@ def _with_profile(root: Path, given: Sequence[Layer]) -> Layer:
     """Lay the chosen profile of config/profiles.yml over the defaults, which come first, and under all else."""
     merged = layers.merge(given)
     chosen = merged.get(("profile",), Value("sound", "built in"))
-    if chosen.value == "sound":
+    if chosen.value == "sound" or not isinstance(chosen.value, str):
         return merged
     layer = _file(root, "config/profiles.yml")
     known = layers.nest(layer)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 Port = Annotated[int, Meta(ge=1, le=65535, description="A TCP port, 1 to 65535.")]
-Seconds = Annotated[int, Meta(ge=1, description="Whole seconds, at least 1.")]
+Seconds = Annotated[int, Meta(ge=1, le=604800, description="Whole seconds, at least 1 and at most 604800, a week.")]
 Name = Annotated[
     str,
     Meta(
@@ -22,7 +22,7 @@ Path = Annotated[str, Meta(pattern=r"^/", description="A path on the host, from 
 Volume = Annotated[
     str,
     Meta(
-        pattern=r"^(/[^:]*|[a-zA-Z0-9][a-zA-Z0-9_.-]+):/[^:]*(:ro|:rw)?$",
+        pattern=r"^(/[^:]*|[a-zA-Z0-9][a-zA-Z0-9_.-]+):/[^:]+(:ro|:rw)?$",
         description="/folder:/target or volume:/target, and :ro behind it where nothing may be written.",
     ),
 ]
@@ -31,10 +31,15 @@ Project = Annotated[
 ]
 Address = Annotated[str, Meta(pattern=r"^(\d+(\.\d+){3}|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)$", description="An IP address.")]
 Proxy = Annotated[str, Meta(pattern=r"^(\w+://\S+)?$", description="An address such as http://proxy:3128.")]
+Mirror = Annotated[
+    str, Meta(pattern=r"^(\w+://\S+)?$", description="An address such as https://mirrors.ustc.edu.cn/debian.")
+]
 Python = Literal["3.10", "3.11", "3.12", "3.13", "3.14"]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Meta(min_length=1)]
-Account = Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_-]{0,30}$", description="The name of an account.")]
+Account = Annotated[
+    str, Meta(pattern=r"^[a-z_][a-z0-9_-]{0,30}$", description="An account: small letters, digits, - and _.")
+]
 Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="The name of an environment variable.")]
 Binding = Annotated[
     str, Meta(pattern=r"^\d{1,5}:\d{1,5}(/(tcp|udp))?$", description="Host port:container port, such as 80:8080.")

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gpudock.errors import UsageError
+from gpudock.forms import Port
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -17,7 +18,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     address: str = ""
     user: str = ""
-    port: int = 0
+    port: Port = 0
     settings: dict[str, Any] = {}
 
 
@@ -81,6 +82,8 @@ def ranges(text: str) -> list[str]:
     """Write out `gpu[01-03]` as gpu01, gpu02, gpu03; the digits' width is kept."""
     found = re.search(r"\[(\d+)-(\d+)\]", text)
     if not found:
+        if re.search(r"[][]", text) and ":" not in text:  # an IPv6 address has brackets of its own
+            raise UsageError(f"-H {text}: a range is written gpu[01-16], and what is none without brackets.")
         return [text]
     first, last = found.groups()
     if int(last) < int(first):

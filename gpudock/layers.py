@@ -121,7 +121,7 @@ def merge(layers: Sequence[Layer]) -> Layer:
         for key, value in layer.items():
             above = [key[:length] for length in range(1, len(key))]
             below = [known for known in merged if _covers(key, known)] if key in sections else []
-            if value.value == {} and (below or key in merged):
+            if value.value == {} and below:
                 continue
             for known in [*below, *(known for known in above if known in merged)]:
                 del merged[known]

@@ -12,6 +12,7 @@ from gpudock.forms import (
     Address,
     Binding,
     Locale,
+    Mirror,
     Name,
     Package,
     Path,
@@ -42,22 +43,34 @@ class Gpu(Section, frozen=True):
 class Mirrors(Section, frozen=True):
     """The address of each layer's mirror; an empty one means the layer's own default."""
 
-    apt: str = ""
-    pypi: str = ""
-    python: str = ""
-    conda: str = ""
-    miniforge: str = ""
-    docker: str = ""
-    toolkit: str = ""
+    apt: Mirror = ""
+    pypi: Mirror = ""
+    python: Mirror = ""
+    conda: Mirror = ""
+    miniforge: Mirror = ""
+    docker: Mirror = ""
+    toolkit: Mirror = ""
     registry: str = ""
-    huggingface: str = ""
-    modelscope: str = ""
+    huggingface: Mirror = ""
+    modelscope: Mirror = ""
 
 
-LayerName = Literal[
-    "apt", "pypi", "python", "conda", "miniforge", "docker", "toolkit", "registry", "huggingface", "modelscope"
-]
-Preset = dict[LayerName, str | tuple[Text, ...]]  # a mirror preset: a layer's address, or several in order
+Addresses = str | Annotated[tuple[Text, ...], Meta(min_length=1)]
+
+
+class Preset(Section, frozen=True):
+    """A mirror preset: each layer's address, or several in the order of preference; empty for its own default."""
+
+    apt: Addresses = ""
+    pypi: Addresses = ""
+    python: Addresses = ""
+    conda: Addresses = ""
+    miniforge: Addresses = ""
+    docker: Addresses = ""
+    toolkit: Addresses = ""
+    registry: Addresses = ""
+    huggingface: Addresses = ""
+    modelscope: Addresses = ""
 
 
 class Network(Section, frozen=True):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import getitem
 from typing import Any, TypeVar
 
 import msgspec
@@ -37,26 +39,50 @@ def typed(layer: Layer, kind: type[T]) -> T:
 def _explain(message: str, kind: Any, origins: Layer) -> str:
     found = WHERE.match(message)
     what, path = (found["what"], found["path"] or "") if found else (message, "")
-    key: Key = tuple(re.findall(r"[^.\[\]]+", re.sub(r"\[(\d+|\.\.\.)\]", "", path)))
+    of_name = bool(found and found["name"])
+    key = _key(message, f"{path}[...]" if of_name else path, kind, layers.nest(origins))
+    lacking = LACKING.search(what)
     if unknown := UNKNOWN.search(what):
+        names = sorted(next(_nodes(kind, key)).get("properties", {}))
         key = (*key, unknown.group(1))
-        allowed = [name for name in _keys(kind) if _within(name, key[:-1])]
-        names = [name.split(".")[len(key) - 1] for name in allowed]
-        what = f"there is no such setting.{nearest(key[-1], sorted(set(names)))}"
-    elif lacking := LACKING.search(what):
+        what = f"there is no such setting.{nearest(key[-1], names)}"
+    elif lacking:
         what = f"lacks {lacking.group(1)}."
     else:
-        of_names = bool(found and found["name"])
-        what = ("each name " if of_names else "") + _in_words(what, list(_descriptions(kind, key, names=of_names)))
-    value = next((value for known, value in origins.items() if known[: len(key)] == key), None)
+        nodes = _nodes(kind, key[:-1], "propertyNames") if of_name else _nodes(kind, key)
+        what = ("the name " if of_name else "") + _in_words(what, list(nodes))
+    value = next((value for known, value in origins.items() if known[: len(key)] == key[: len(known)]), None)
     origin = "" if not value else value.names[len(key) - 1] if 0 < len(key) < len(value.names) else value.origin
-    told = f" (it is {value.value!r})" if value and _may_be_shown(value.value, unknown=bool(unknown)) else ""
+    shown = value and not (unknown or lacking or of_name) and _may_be_shown(value.value)
+    told = f" (it is {value.value!r})" if value and shown else ""
     return f"{layers.place(origin, '.'.join(key))}: {what}{told}"
 
 
-def _may_be_shown(value: Any, *, unknown: bool) -> bool:
+def _key(message: str, path: str, kind: Any, given: Mapping[str, Any]) -> Key:
+    """The key that msgspec's path means. `[...]` is a name it does not tell: the first that is as wrong alone."""
+    key: Key = ()
+    for part in re.findall(r"\[\.\.\.\]|[^.\[\]]+", re.sub(r"\[\d+\]", "", path)):
+        key = (*key, _wrong_name(message, key, kind, given) if part == "[...]" else part)
+    return key
+
+
+def _wrong_name(message: str, within: Key, kind: Any, given: Mapping[str, Any]) -> str:
+    for name, value in reduce(getitem, within, given).items():
+        try:
+            msgspec.convert(_replaced(given, within, {name: value}), kind)
+        except msgspec.ValidationError as error:
+            if str(error) == message:
+                return str(name)
+    raise AssertionError(message)  # it is of one of them
+
+
+def _replaced(given: Mapping[str, Any], key: Key, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**given, key[0]: _replaced(given[key[0]], key[1:], value)} if key else value
+
+
+def _may_be_shown(value: Any) -> bool:
     """Whether a wrong value helps to find it; an address may hold a password."""
-    return not unknown and value not in ({}, None) and "@" not in str(value)
+    return value not in ({}, None) and "@" not in str(value)
 
 
 def _in_words(what: str, nodes: list[dict[str, Any]]) -> str:
@@ -80,33 +106,18 @@ def _in_words(what: str, nodes: list[dict[str, Any]]) -> str:
     return f"should be {', or '.join(forms)}."
 
 
-def _descriptions(kind: Any, key: Key, *, names: bool) -> Iterator[dict[str, Any]]:
-    """Yield what the JSON Schema of a settings type has for a key, or for the names below it: a node for each form."""
+def _nodes(kind: Any, key: Key, below: str = "items") -> Iterator[dict[str, Any]]:
+    """Yield what the JSON Schema of a settings type has for a key, or for what is `below` it: a node for each form."""
     schema = msgspec.json.schema(kind)
     node = schema
     for part in key:
         node = _resolved(node, schema)
         node = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
     node = _resolved(node, schema)
-    node = _resolved(node.get("propertyNames" if names else "items") or node, schema)
+    node = _resolved(node.get(below) or node, schema)
     yield from (_resolved(form, schema) for form in node.get("anyOf", [node]))
 
 
 def _resolved(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = schema["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
     return found
-
-
-def _within(name: str, section: Key) -> bool:
-    return tuple(name.split("."))[: len(section)] == section
-
-
-def _keys(kind: Any, within: str = "") -> Iterator[str]:
-    """Yield the dotted name of every key of a settings type."""
-    for field in msgspec.structs.fields(kind):
-        name = f"{within}{field.name}"
-        inner = field.type
-        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-            yield from _keys(inner, f"{name}.")
-        else:
-            yield name

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from gpudock.checks import ZONES
 from gpudock.config import load, load_inventory
+from gpudock.errors import SettingsError
 from tests.unit.test_config import fails, root
 
 __all__ = ["root"]
@@ -34,13 +36,23 @@ __all__ = ["root"]
         ("stack.volumes=['data/models:/opt/ai']", "should be /folder:/target or volume:/target"),
         ("stack.bind_address=localhost", "should be an IP address"),
         ("stack.environment={A: true}", "not true or false; put it in quotes"),
-        ("stack.environment={1A: x}", "each name should be the name of an environment variable"),
+        ("stack.environment={1A: x}", "stack.environment.1A: the name should be the name of an environment variable"),
         ("stack.timezone=Asia/Peking", "there is no time zone Asia/Peking"),
         ("image.python=2.7", "should be one of 3.10, 3.11"),
         ("image.groups=[notebok]", "there is no notebok in docker/requirements. Did you mean notebook?"),
         ("image.groups=[auto, llm]", "auto stands alone"),
         ("image.groups=[]", "should not be empty"),
-        ("ssh.users={alice: {}}", "lacks keys"),
+        ("stack.volumes={}", "should be a list, not a section"),
+        ("stack.volumes=['/data:/']", "should be /folder:/target or volume:/target"),
+        ("stack.timezone=" + "x" * 300, "there is no time zone"),
+        ("mirror=[cn]", "--set mirror: should be text, not a list"),
+        ("mirror=", "--set mirror: should be text, not nothing"),
+        ("profile={a: b}", "--set profile: should be text, not a section"),
+        ("mirrors.pypi=pypi.tuna.tsinghua.edu.cn/simple", "mirrors.pypi: should be an address such as https://"),
+        ("fleet.connect_timeout=99999999999999999999", "at most 604800, a week"),
+        ("jupyter.password_file=/" + "x" * 300, "there is no file /xxx"),
+        ("ssh.users={bob: {keys: [a]}, alice: {}}", "--set ssh.users: ssh.users.alice: lacks keys"),
+        ("ssh.users={Alice: {keys: [a]}}", "ssh.users.Alice: the name should be an account: small letters"),
         ("ssh.users={alice: {keys: [/nonexistent]}}", "ssh.users.alice.keys: there is no file /nonexistent"),
         ("ssh.authorized_keys=[auto, /nonexistent]", "there is no file /nonexistent"),
         ("network.https_proxy=proxy:3128", "should be an address such as http://proxy:3128"),
@@ -57,7 +69,11 @@ def test_a_wrong_value_is_refused_with_its_key(root: Path, override: str, said: 
     ("text", "said"),
     [
         ("gpu: {}\njupytr:\n  # ours\n  port: 8889\n", "config/local.yml:2: jupytr: there is no such setting. Did you"),
-        ("ssh:\n  users:\n    alice:\n      uid: 1501\n", "config/local.yml:2: ssh.users: lacks keys"),
+        ("ssh:\n  users:\n    alice:\n      uid: 1501\n", "config/local.yml:3: ssh.users.alice: lacks keys."),
+        (
+            "ssh:\n  users:\n    bob: {keys: [default.yml]}\n    alice:\n      key: [a]\n",
+            "config/local.yml:5: ssh.users.alice.key: there is no such setting. Did you mean keys?",
+        ),
         ("ssh:\n  port: 8888\n", "config/local.yml:2: ssh.port: port 8888 is used twice; jupyter.port has it too"),
     ],
 )
@@ -65,6 +81,36 @@ def test_the_line_is_the_one_to_mend(root: Path, text: str, said: str) -> None:
     """A section's own line, not that of its first key; of two settings that clash the operator's, not a default's."""
     (root / "config/local.yml").write_text(text)
     assert said in fails(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("hosts:\n  gpu01: {}\n  gpu02: {adress: a}\n", "config/hosts.yml:3: hosts.gpu02.adress: there is no such"),
+        ("hosts:\n  gpu01:\n    port: 222222\n", "config/hosts.yml:3: hosts.gpu01.port: should be a TCP port"),
+        ("groups:\n  a: {hosts: [x]}\n  b: {hosts: x}\n", "config/hosts.yml:3: groups.b.hosts: should be a list"),
+        ("groups:\n  a: {host: [x]}\n", "config/hosts.yml:2: groups.a.host: there is no such setting. Did you"),
+    ],
+)
+def test_the_inventory_names_the_host_to_mend(root: Path, text: str, said: str) -> None:
+    """A misspelt key of one of many hosts is told with its line and the host's name."""
+    (root / "config/hosts.yml").write_text(text)
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        load_inventory(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ours: {pipy: x}\n", "config/mirrors.local.yml:1: ours.pipy: there is no such setting"),
+        ("ours: {pypi: []}\n", "ours.pypi: should not be empty"),
+        ("ours: {pypi: pypi.example}\n", "mirrors.pypi: should be an address such as https://"),
+    ],
+)
+def test_a_wrong_preset_is_told_before_it_is_used(root: Path, text: str, said: str) -> None:
+    """A layer that nobody knows, one without an address, and what is none."""
+    (root / "config/mirrors.local.yml").write_text(text)
+    assert said in fails(root, "mirror=ours")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +136,12 @@ def test_a_file_that_cannot_be_read(root: Path) -> None:
     (root / "config/local.yml").unlink()
     (root / "config/local.yml").symlink_to("/proc/self/mem")
     assert "config/local.yml: cannot be read: Input/output error" in fails(root)
+    (root / "config/local.yml").unlink()
+    (root / "config/local.yml").symlink_to("/nonexistent")
+    assert "config/local.yml: cannot be read: No such file or directory" in fails(root)
+    (root / "config/local.yml").unlink()
+    (root / "config/local.yml").mkdir()
+    assert "config/local.yml: cannot be read: Is a directory" in fails(root)
 
 
 def test_a_wrong_address_is_not_shown_with_its_password(root: Path) -> None:
