@@ -6,10 +6,12 @@ import getpass
 import os
 import re
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import invoke
 
@@ -20,6 +22,7 @@ quietly: Callable[[], AbstractContextManager[None]] = nullcontext  # around a pr
 _prompting = Lock()
 _answered: dict[str, str] = {}
 _given: set[str] = set()
+_before: list[Any] = []  # how the terminal was before the prompt that is open
 
 
 def secret(variable: str, file: str = "", prompt: str = "") -> str | None:
@@ -60,9 +63,29 @@ def sudo_password(context: invoke.Context, host: str) -> str | None:
 def _asked(variable: str, prompt: str) -> str:
     with _prompting:
         if variable not in _answered:
-            with quietly():
+            with quietly(), _open_prompt(), suppress(EOFError):  # Ctrl-D is no answer
                 _answered[variable] = getpass.getpass(prompt)
-        return _answered[variable]
+        return _answered.setdefault(variable, "")
+
+
+def asking() -> bool:
+    """Whether somebody is being asked for a password just now."""
+    return bool(_before)
+
+
+def leave_prompt() -> None:
+    """Give the terminal its echo back where a prompt is open: the thread that asks will not come to it."""
+    for state in _before:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, state)
+
+
+@contextmanager
+def _open_prompt() -> Iterator[None]:
+    _before.append(termios.tcgetattr(sys.stdin))
+    try:
+        yield
+    finally:
+        _before.clear()
 
 
 def _first_line(path: Path) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import fabric
@@ -30,6 +31,9 @@ class FleetExecutor(fabric.Executor):  # type: ignore[misc]
         """Run the tasks in order on each host, hosts side by side."""
         calls = calls_of(self, tasks)
         rollout = rollout_of(calls)
+        for path in self.core[0].args.identity.value or ():
+            if not Path(path).expanduser().is_file():
+                raise UsageError(f"-i {path}: there is no such file.")
         selector = self.core[0].args.hosts.value
         names = [] if selector is None else load_inventory().expand(selector)
         memory = Memory(OWN / "failed", [name_of(call) for call in calls])

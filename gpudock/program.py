@@ -47,7 +47,7 @@ class Hints(Program):
         """
         try:
             super().parse_core(argv)
-        except ParseError as error:
+        except (ParseError, ValueError) as error:
             raise self._usage(error) from None
         sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
 
@@ -56,8 +56,15 @@ class Hints(Program):
         self.core.unparsed[:] = self._spelled_out(self.core.unparsed)
         try:
             super().parse_tasks()
-        except ParseError as error:
+        except (ParseError, ValueError) as error:
             raise self._usage(error) from None
+
+    def update_config(self, *positional: Any, **more: Any) -> None:
+        """Heed the program's own options, and ask for the passwords that some of them name. Raises UsageError."""
+        try:
+            super().update_config(*positional, **more)
+        except EOFError:
+            raise UsageError("A --prompt-for- option asks at a terminal, and there is none, or no answer.") from None
 
     def parse_cleanup(self) -> None:
         """Print lists, help, what completes a word, of `./inv …` too. Raises UsageError for what is not there."""
@@ -125,9 +132,11 @@ class Hints(Program):
             spelled += [f"--{option}", word] if option and not word.startswith("-") and word not in tasks else [word]
         return spelled
 
-    def _usage(self, error: ParseError) -> UsageError:
+    def _usage(self, error: ParseError | ValueError) -> UsageError:
         from gpudock import hints  # an error alone needs it
 
+        if isinstance(error, ValueError):  # of Invoke's int(), which does not tell for which option
+            return UsageError(f"{str(error).partition(': ')[2]}: should be a whole number.")
         known = self.collection.task_names if hasattr(self, "collection") else ()
         words = self.core.unparsed if hasattr(self, "core") else ()
         return UsageError(hints.explain(error, self.binary, words, known))
@@ -136,6 +145,7 @@ class Hints(Program):
 def main() -> None:
     """Be the program that the first argument names, `inv` or `fab`."""
     _be_somebody()
+    _refuse_other_encodings()
     name = os.path.basename(sys.argv.pop(1))
     sys.argv[0] = name
     try:
@@ -153,6 +163,15 @@ def _be_somebody() -> None:
     except KeyError:
         os.environ.setdefault("LOGNAME", str(os.getuid()))
         os.environ.setdefault("HOME", "/")
+
+
+def _refuse_other_encodings() -> None:
+    """End with code 2 where a word, or a setting in the environment, is not in UTF-8: neither YAML nor SSH take it."""
+    for word in (*sys.argv, *(f"{name}={value}" for name, value in os.environ.items() if name.startswith("GPUDOCK_"))):
+        if not word.isascii() and word.encode(errors="replace").decode() != word:
+            shown = word.partition("=")[0].encode(errors="replace").decode()
+            print(f"{shown}: is not in UTF-8. Set the terminal to UTF-8, and type it again.", file=sys.stderr)
+            sys.exit(UsageError.code)
 
 
 def _run(name: str) -> None:

@@ -130,8 +130,8 @@ class Report:
         self.write(f"{where}{text} ({seconds:.1f}s)", "failed" if count["failed"] else "")
 
     def abandon(self, text: str) -> None:
-        """Say why all of it ends at once."""
-        self.complain(text)
+        """Say why all of it ends at once, whatever else is being written or asked."""
+        _print(text, sys.stderr)
 
     def table(self, codes: Mapping[str, int]) -> list[tuple[str, ...]]:
         """A row for each host: its steps by status, its time, and what went wrong."""

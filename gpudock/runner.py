@@ -19,7 +19,7 @@ from typing import Any
 
 import invoke
 
-from gpudock import mirrors
+from gpudock import credentials, mirrors
 from gpudock.calls import Work, calls_of, prepare, rollout_of
 from gpudock.command import Command, Job
 from gpudock.config import OWN
@@ -80,8 +80,6 @@ class Run:
                 name = item.name
                 if code := self._do(item, target, context):
                     return code
-        except UsageError:
-            raise
         except GpudockError as error:
             return self._failed(target, name, error)
         except invoke.Exit as end:  # a task's own way to end with a code of its choice
@@ -131,6 +129,7 @@ def run(
         with _interruptible(running):
             gate.roll(list(named), parallel, lambda name: running.on(named[name]), running.report.leave_out)
     except KeyboardInterrupt:
+        credentials.leave_prompt()
         running.report.abandon(
             "Stopped. What a host was at may still be going on there; the same command with --wait finishes the rest."
         )
@@ -172,6 +171,8 @@ def _interruptible(running: Run) -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         running.stop.set()
         signal.signal(signal.SIGINT, former)
+        if credentials.asking():  # who does not answer wants to stop now
+            raise KeyboardInterrupt
         print("\nStopping: what runs now is let finish. Ctrl-C again stops at once.", file=sys.stderr)
 
     signal.signal(signal.SIGINT, interrupt)

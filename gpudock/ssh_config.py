@@ -67,7 +67,7 @@ class Config(fabric.Config):  # type: ignore[misc]
         file = Path(path)
         folder = Path("/etc/ssh" if path == self._system_ssh_path else "~/.ssh").expanduser()
         try:
-            self.base_ssh_config.parse(lines(file, folder) if file.is_file() else ())
+            self.base_ssh_config.parse(lines(file, folder) if file.exists() else ())
         except (paramiko.ConfigParseError, OSError, ValueError) as error:
             raise UsageError(f"{path}: cannot be read: {error}") from None
 

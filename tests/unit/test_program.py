@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -35,6 +36,12 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         (["inv", "setup", "--set", "ssh.port", "22"], "--set ssh.port 22: should be --set ssh.port=22, in one word.\n"),
         (["inv", "--dry-run", "setup"], "--dry-run belongs behind the task, for example: inv setup --dry-run\n"),
         (["fab", "--canary=2", "setup"], "--canary belongs behind the task, for example: fab setup --canary=N\n"),
+        (["inv", "stack.logs", "--lines=abc"], "'abc': should be a whole number.\n"),
+        (["fab", "-t", "abc", "-H", "gpu01", "status"], "'abc': should be a whole number.\n"),
+        (["fab", "-H", "gpu[1-2", "status"], "-H gpu[1-2: a range is written gpu[01-16]"),
+        (["fab", "-H", "gpu01", "-S", "/", "status"], "/: cannot be read: "),
+        (["fab", "-H", "gpu01", "-i", "/none", "status"], "-i /none: there is no such file.\n"),
+        (["inv", "config", "--set", "stack.name=\udcc4\udce3"], "stack.name: is not in UTF-8."),
         (["inv", "setup", "-H", "gpu01"], "Servers are for fab: ./fab -H NAME setup\n"),
     ],
 )
@@ -43,6 +50,21 @@ def test_a_wrong_word_is_usage_with_what_was_probably_meant(words: Sequence[str]
     done = run(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--prompt-for-sudo-password", "--prompt-for-passphrase"])
+def test_a_password_that_nobody_can_be_asked_for_is_usage(option: str) -> None:
+    """In CI there is neither a terminal nor an answer: that is said, without a traceback."""
+    done = program([str(ROOT / "fab"), "-H", "gpu01", option, "status"])
+    assert (done.code, "asks at a terminal" in done.err, "Traceback" in done.err) == (2, True, False)
+
+
+def test_a_task_that_finds_its_option_wrong_ends_as_any_other() -> None:
+    """A row of its own and the summary, which every run with --json ends with; code 2."""
+    done = program([str(ROOT / "inv"), "audit", "--last=x", "--json"])
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert (done.code, rows[0]["status"], rows[-1]["summary"]["failed"]) == (2, "failed", 1)
+    assert "--last x: should be a whole number, 1 or more." in rows[0]["error"]
 
 
 @pytest.mark.parametrize(

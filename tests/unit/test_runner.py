@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,48 @@ def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
     assert (code, made(tmp_path)) == (1, [])
     assert ("Stopped." in err, "Traceback" in err) == (True, False)
     let_go(tmp_path)
+
+
+ASKING = """
+import sys
+sys.path.insert(0, {root!r})
+import invoke
+from gpudock.command import command
+from gpudock.credentials import secret
+from gpudock.runner import LocalExecutor
+
+@command()
+def ask(job):
+    "Ask."
+    print("it is", repr(secret("NOWHERE", prompt="password: ")))
+
+program = invoke.Program(namespace=invoke.Collection(ask))
+program.executor_class = LocalExecutor
+program.run(["x", "ask"])
+"""
+
+
+@pytest.mark.parametrize(("keys", "code", "said"), [(b"\x03", 1, "Stopped."), (b"\x04", 0, "it is None")])
+def test_who_is_asked_for_a_password_may_leave(keys: bytes, code: int, said: str) -> None:
+    """Ctrl-C at the prompt stops at once, Ctrl-D is no answer; neither leaves a terminal that shows nothing."""
+    process, terminal = pty.fork()
+    if not process:
+        os.execv(sys.executable, [sys.executable, "-c", ASKING.format(root=str(ROOT))])  # noqa: S606
+    shown = _read_until(terminal, b"password: ")
+    until(lambda: not termios.tcgetattr(terminal)[3] & termios.ECHO)
+    os.write(terminal, keys)
+    shown += _read_until(terminal, said.encode())
+    assert bool(termios.tcgetattr(terminal)[3] & termios.ECHO)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == code
+    os.close(terminal)
+    assert "Traceback" not in shown
+
+
+def _read_until(terminal: int, word: bytes) -> str:
+    shown = b""
+    while word not in shown:
+        shown += os.read(terminal, 4096)
+    return shown.decode()
 
 
 @pytest.mark.parametrize("word", ["--dry-run", "--dry", "-R"])
