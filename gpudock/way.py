@@ -17,12 +17,14 @@ from gpudock.inventory import Entry
 class Way:
     """What ssh needs: `destination` as `gpu01` or `ssh://ops@192.0.2.11:2222`, and the `file` of `fab -S`.
 
-    `address` is the destination's alone. All are empty for this machine, which needs no ssh.
+    `address` is the destination's alone. `name` is what no other host is called: that of config/hosts.yml where the
+    address is from there too, else the address, with its port if one is given. All are empty for this machine.
     """
 
     destination: str = ""
     address: str = ""
     file: str = ""
+    name: str = ""
 
     @property
     def ssh(self) -> str:
@@ -40,7 +42,9 @@ class Way:
             whole = f"[{address}]" if ":" in address else address
             login = f"{quote(user, safe='')}@" if user else ""
             destination = f"ssh://{login}{whole}{f':{port}' if port else ''}"
-        return cls(shlex.quote(destination), address, getattr(config, "_runtime_ssh_path", None) or "")
+        file = getattr(config, "_runtime_ssh_path", None) or ""
+        known = name if entry.address else f"{address}-{port}" if port else address
+        return cls(shlex.quote(destination), address, file, known)
 
 
 def divided(name: str) -> tuple[str | None, str, int | None]:

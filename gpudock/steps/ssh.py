@@ -145,7 +145,7 @@ def _is_direct(settings: Settings, way: Way) -> bool:
 
 def _alias(settings: Settings, way: Way) -> str:
     """The container's name for ssh: on loopback all hosts' containers have one address, and each a key of its own."""
-    return f"{way.address}-{settings.stack.name}" if way.address else settings.stack.name
+    return f"{way.name}-{settings.stack.name}" if way.name else settings.stack.name
 
 
 def uses_own_key(settings: Settings) -> bool:
