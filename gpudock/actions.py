@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from gpudock.errors import ActionFailed
 from gpudock.failures import next_move
@@ -15,9 +15,10 @@ from gpudock.host import Completed, Host, Line
 
 @dataclass(frozen=True)
 class Action:
-    """One change to a host. `why` is an imperative phrase: the log line."""
+    """One change to a host. `why` is an imperative phrase: the log line, which ends with `end`."""
 
     why: str
+    end: ClassVar[str] = "changed"
 
     def apply(self, host: Host, on_line: Line) -> None:
         """Do it; `on_line` gets what the tools print. Raises ActionFailed."""
@@ -91,8 +92,9 @@ class Push(Action):
 
 @dataclass(frozen=True)
 class Watch(Action):
-    """Wait for something by looking at it again and again; `until` raises ActionFailed when it gives up."""
+    """Look, and wait for something by looking again; `until` raises ActionFailed when it gives up."""
 
+    end: ClassVar[str] = "done"
     until: Callable[[Host, Line], None]
 
     def apply(self, host: Host, on_line: Line) -> None:

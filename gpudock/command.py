@@ -65,14 +65,12 @@ class Job:
     @property
     def program(self) -> str:
         """What the operator types before a task's name to run it on this host, as the bootstrap script was called."""
-        typed = os.environ.get("GPUDOCK_PROGRAM", "inv" if self.host.is_local else "fab")
-        file = f" -S {shlex.quote(self.way.file)}" if self.way.file else ""
-        return typed if self.host.is_local else f"{typed}{file} -H {self.host.name}"
+        return program(self.host)
 
     @property
     def way(self) -> Way:
         """How the operator's own ssh gets to this host."""
-        return Way() if self.host.is_local else Way.to(self.host.name, self.host.context.config)
+        return way(self.host)
 
     def facts(self, step: Step[Any]) -> Any:
         """Return what a step sees on the host."""
@@ -81,6 +79,18 @@ class Job:
     def say(self, text: str, **facts: Any) -> None:
         """Answer the operator: `text` to people, `facts` as JSON to machines."""
         self.report.say(self.host.name, self.task, facts, text)
+
+
+def program(host: Host) -> str:
+    """What the operator types before a task's name to run it on a host, as the bootstrap script was called."""
+    typed = os.environ.get("GPUDOCK_PROGRAM", "inv" if host.is_local else "fab")
+    file = f" -S {shlex.quote(way(host).file)}" if way(host).file else ""
+    return typed if host.is_local else f"{typed}{file} -H {host.name}"
+
+
+def way(host: Host) -> Way:
+    """How the operator's own ssh gets to a host."""
+    return Way() if host.is_local else Way.to(host.name, host.context.config)
 
 
 Body = Callable[..., None]

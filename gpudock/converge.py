@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from gpudock.actions import Action
 from gpudock.answers import Answers
-from gpudock.errors import CannotTell, GpudockError, Locked, NotConverged, Refused, Unreachable
+from gpudock.errors import CannotTell, GpudockError, Locked, NotConverged, Refused, Unreachable, UsageError
 from gpudock.host import Host
 from gpudock.lock import Lock
 from gpudock.questions import GET, TIME_LIMIT, ask
@@ -85,7 +85,7 @@ class Convergence:
             try:
                 if step.needs:
                     step.needs(self.settings, step.read(self.settings, self.answers))
-            except Refused as error:
+            except (Refused, UsageError) as error:
                 return Outcome(self.host.name, step.name, "failed", error=error)
             except CannotTell:
                 continue

@@ -64,8 +64,9 @@ class Report:
 
     def end(self, host: str, step: str, action: Action, seconds: float) -> None:
         """The action is done."""
-        self.logs.write(host, f"{step}: {action.why} … changed ({seconds:.1f}s)")
-        self.done(host, f"{host} {step}: {action.why} … changed ({seconds:.1f}s)")
+        text = f"{step}: {action.why} … {action.end} ({seconds:.1f}s)"
+        self.logs.write(host, text)
+        self.done(host, f"{host} {text}")
 
     def outcome(self, outcome: Outcome) -> None:
         """A step is done."""

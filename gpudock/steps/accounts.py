@@ -6,16 +6,18 @@ taken up while the container runs, so that a new colleague stops nobody's traini
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from gpudock.actions import Action, Write, remove
 from gpudock.credentials import secret
 from gpudock.errors import Refused, UsageError
-from gpudock.files import text
+from gpudock.files import NO_FILE, text
 from gpudock.settings import Settings
 
 VARIABLE = "GPUDOCK_SSH_PASSWORD"
+PUBLIC_KEY = re.compile(r"(?!\s*#)(.*\s)?(ssh|ecdsa|sk)-\S+\s+AAAA[0-9A-Za-z+/=]*(\s|$)")  # `man 8 sshd`
 LONGEST = 72  # bytes that bcrypt looks at
 
 Ask = Callable[[], str | None]
@@ -33,7 +35,7 @@ def files(settings: Settings, own: str) -> dict[str, str]:
         if name in ("root", own):
             raise Refused(f"ssh.users: {name} is the container's own user already; choose another name.")
     rows = (f"{name} {user.uid or 'auto'} {'yes' if user.sudo else 'no'}\n" for name, user in users.items())
-    keys = {f"keys/{name}": "".join(map(_keys, user.keys)) for name, user in users.items()}
+    keys = {f"keys/{name}": "".join(_keys(name, key) for key in user.keys) for name, user in users.items()}
     return {"users": "".join(rows), **keys}
 
 
@@ -88,17 +90,16 @@ def matches(password: str, kept: str) -> bool:
         return False
 
 
-def _keys(key: str) -> str:
-    """The lines of a key: itself, or those of a file."""
-    if key.startswith(("ssh-", "ecdsa-", "sk-")) and " " in key:
-        return f"{key.strip()}\n"
-    path = Path(key).expanduser()
-    lines = [line for line in text(path, "ssh.users").splitlines() if is_key(line)]
+def _keys(user: str, key: str) -> str:
+    """The lines of a user's key: itself, or those of a file. Raises UsageError where there is none."""
+    setting = f"ssh.users.{user}.keys"
+    lines = [key.strip()] if NO_FILE.fullmatch(key) else text(Path(key).expanduser(), setting).splitlines()
+    lines = [line for line in lines if is_key(line)]
     if not lines:
-        raise UsageError(f"ssh.users: {path} holds no public key.")
+        raise UsageError(f"{setting}: {key} {'is' if NO_FILE.fullmatch(key) else 'holds'} no public key.")
     return "".join(f"{line}\n" for line in lines)
 
 
 def is_key(line: str) -> bool:
-    """Whether a line of an authorized_keys file is a key, and no private one."""
-    return bool(line.strip()) and not line.lstrip().startswith("#") and "PRIVATE KEY" not in line
+    """Whether a line of an authorized_keys file is a key: maybe options, its type, and what it is in base64."""
+    return bool(PUBLIC_KEY.match(line))

@@ -17,6 +17,7 @@ from threading import Lock
 import invoke
 
 from gpudock import forward
+from gpudock.command import program
 from gpudock.config import load
 from gpudock.errors import ActionFailed, GpudockError, Refused
 from gpudock.failures import next_move
@@ -164,4 +165,4 @@ def _push(host: Host, found: Image, settings: Settings, port: int, on_line: Line
 
 
 def _build(host: Host) -> str:
-    return "inv image.build" if host.is_local else f"fab -H {host.name} image.build"
+    return "inv image.build" if host.is_local else f"{program(host)} image.build"

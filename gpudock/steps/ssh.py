@@ -72,6 +72,14 @@ def plan_start(settings: Settings, ssh: Ssh, ask: accounts.Ask = lambda: None) -
     return [*([place] if ssh.keys != keys else []), *who, *started]
 
 
+def needs(settings: Settings, ssh: Ssh) -> None:
+    """Have keys that are keys: nobody should wait for a build to hear it. Raises UsageError and Refused."""
+    if settings.ssh.enabled:
+        for name in settings.ssh.authorized_keys:
+            _named(name)
+        accounts.files(settings, compose.user(settings, ssh.services.container.machine))
+
+
 def plan_stop(settings: Settings, ssh: Ssh) -> list[Action]:
     """Stop sshd; it stays stopped."""
     return services.stop(settings, ssh.services, "ssh")
@@ -103,8 +111,13 @@ def public_keys(settings: Settings) -> str:
     `auto` takes ~/.ssh/*.pub and ~/.ssh/authorized_keys; where there is none, a key pair made for gpudock.
     """
     named = settings.ssh.authorized_keys
-    lines = [line for name in named for line in (_found() if name == "auto" else _keys(Path(name).expanduser()))]
+    lines = [line for name in named for line in _named(name)]
     return "".join(f"{line}\n" for line in dict.fromkeys(lines)) or own_key.public_key()
+
+
+def _named(name: str) -> list[str]:
+    """The keys that an entry of ssh.authorized_keys stands for."""
+    return _found() if name == "auto" else _keys(Path(name).expanduser())
 
 
 def _found() -> list[str]:
@@ -170,6 +183,7 @@ def start_step(ask: Callable[[Settings], str | None]) -> Step[Ssh]:
         read,
         lambda settings, facts: plan_start(settings, facts, lambda: ask(settings)),
         skip,
+        needs,
     )
 
 

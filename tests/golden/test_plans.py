@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gpudock.actions import Action, Write
-from gpudock.errors import Refused
+from gpudock.errors import Refused, UsageError
 from gpudock.step import Blocked
 from gpudock.steps import compose, gpu_mode, image, inputs, jupyter, services, ssh, stack
 from gpudock.steps.engine import Engine
@@ -157,6 +157,31 @@ def test_keys_of_somebody_else_are_counted_before_they_go(settle: Settle, tmp_pa
     first, others = Ssh(RUNNING, None), Ssh(RUNNING, "ssh-ed25519 BBBB you\nssh-ed25519 AAAA me\n")
     assert whys(ssh.plan_start(mine, first))[0] == "put your public keys in place"
     assert whys(ssh.plan_start(mine, others))[0] == "put your public keys in place, instead of 1 that is there"
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n", "private holds no public key"),
+        ("# none\n", "private holds no public key"),
+        (None, "ssh-ed25519 AAAA… bob is no public key"),
+    ],
+)
+def test_a_key_that_is_none_is_told_before_the_build(
+    settle: Settle, tmp_path: Path, key: str | None, said: str
+) -> None:
+    """A private one, which must not leave this machine, an empty file, the README's placeholder: whose it is is named."""
+    if key is not None:
+        (tmp_path / "private").write_text(key)
+    named = "ssh-ed25519 AAAA… bob" if key is None else tmp_path / "private"
+    settings = settle(f"ssh.users={{bob: {{keys: ['{named}']}}}}")
+    with pytest.raises(UsageError, match=r"^ssh\.users\.bob\.keys: .*") as caught:
+        ssh.needs(settings, Ssh(RUNNING, None))
+    assert said in str(caught.value)
+    if key is not None:
+        with pytest.raises(UsageError, match="holds no public key"):
+            ssh.needs(settle(f"ssh.authorized_keys=[auto, {named}]"), Ssh(RUNNING, None))
+    ssh.needs(settle("ssh.enabled=false", f"ssh.users={{bob: {{keys: ['{named}']}}}}"), Ssh(RUNNING, None))
 
 
 def test_services_are_switched_on_once_and_off_once(settle: Settle) -> None:

@@ -45,9 +45,9 @@ def test_keys_of_ones_own_stand_beside_the_named(
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh/id.pub").write_text("ssh-ed25519 AAAA me\n")
-    (tmp_path / "team").write_text("# ours\nssh-ed25519 BBBB you\nssh-ed25519 AAAA me\n")
+    (tmp_path / "team").write_text("# ours\nssh-ed25519 AAAAB you\nssh-ed25519 AAAA me\n")
     keys = ssh.public_keys(settle(f"ssh.authorized_keys=[auto, {tmp_path}/team]"))
-    assert keys == "ssh-ed25519 AAAA me\nssh-ed25519 BBBB you\n"
+    assert keys == "ssh-ed25519 AAAA me\nssh-ed25519 AAAAB you\n"
 
 
 def test_the_way_in_can_be_pasted_from_a_folder_with_a_space(

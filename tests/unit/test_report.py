@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gpudock.actions import Run, Watch
 from gpudock.live import fitted
 from gpudock.report import Report
 from gpudock.step import Outcome, Status
@@ -46,6 +47,18 @@ def test_what_was_fine_is_told_before_what_failed(capfd: pytest.CaptureFixture[s
     assert capfd.readouterr().out.splitlines() == [
         "gpu01 engine.install: ok",
         "gpu01 image.build: known only after engine.install",
+    ]
+
+
+def test_a_look_is_told_as_done_and_a_change_as_changed(capfd: pytest.CaptureFixture[str]) -> None:
+    """Who reads the lines sees what the host has lost or got, and what was only waited for."""
+    report = Report()
+    for action in (Watch("wait until it is healthy", lambda host, line: None), Run("start it", ("true",))):
+        report.begin("gpu01", "stack.up", action)
+        report.end("gpu01", "stack.up", action, 1.0)
+    assert capfd.readouterr().out.splitlines() == [
+        "gpu01 stack.up: wait until it is healthy … done (1.0s)",
+        "gpu01 stack.up: start it … changed (1.0s)",
     ]
 
 
