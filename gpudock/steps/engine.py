@@ -9,6 +9,7 @@ from typing import Any
 from gpudock.actions import Action, Run, shell
 from gpudock.answers import Answers
 from gpudock.command import namespace
+from gpudock.engine_api import SOCKET
 from gpudock.errors import CannotTell, Refused
 from gpudock.questions import Questions
 from gpudock.questions import engine as engine_api
@@ -50,6 +51,8 @@ done
 read -r words 2>/dev/null <"/proc/$pid/cmdline"
 case $words in *--add-runtime* | *--default-runtime*) echo flagged ;; esac"""
 
+PODMAN = "BuildahVersion"  # what its imitation of `docker info` has and Docker's has not
+
 READY = """tries=0; until docker info >/dev/null 2>&1; do
   tries=$((tries + 1)); [ $tries -lt 60 ] || {
     docker info 2>&1 | tail -n 3; tail -n 20 /var/log/docker.log 2>/dev/null; exit 1; }
@@ -79,6 +82,7 @@ class Engine:
 
     `source` is the text of docker.list, `login` what `login.found` says of the mirror's login. `cdi` tells whether the
     Container Device Interface is on, `cgroups` who manages containers' cgroups, `flagged` whether flags name runtimes.
+    `podman` is the version of what answers in Docker's place, which counts as no answer.
     """
 
     machine: Machine
@@ -101,6 +105,7 @@ class Engine:
     cdi: bool = False
     cgroups: str = ""
     flagged: bool = False
+    podman: str = ""
 
     @property
     def answers(self) -> bool:
@@ -111,6 +116,8 @@ class Engine:
 def read(settings: Settings, answers: Answers) -> Engine:
     """Make an Engine of the answers. Raises CannotTell where the engine is there but will not talk to root."""
     info = _info(answers)
+    podman = str(info["ServerVersion"]) if PODMAN in info else ""
+    info = {} if podman else info
     client, builds, compose = _programs(answers["docker.programs"].out)
     service = answers["docker.service"].out.split()
     members = answers["docker.group"].out.strip().rpartition(":")[2]
@@ -135,11 +142,17 @@ def read(settings: Settings, answers: Answers) -> Engine:
         cdi=bool(info.get("CDISpecDirs")),
         cgroups=str(info.get("CgroupDriver") or ""),
         flagged="flagged" in service,
+        podman=podman,
     )
 
 
 def plan(settings: Settings, engine: Engine) -> list[Action]:
-    """Install what is missing, start what does not run, and let the operator use it."""
+    """Install what is missing, start what does not run, and let the operator use it. Raises Refused beside Podman."""
+    if engine.podman:
+        raise Refused(
+            f"Podman {engine.podman} answers at {SOCKET}, in Docker's place, and gpudock needs Docker itself. Where "
+            "nobody needs that, take it away (`apt-get remove podman-docker`), then run the same command again."
+        )
     actions = docker_repository.mend(settings, engine.machine, engine.source, engine.login)
     if not engine.installed or not engine.compose or not engine.builds:
         actions += _install(settings, engine)

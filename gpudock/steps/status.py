@@ -122,10 +122,11 @@ def overview(settings: Settings, found: Status, way: Way) -> list[tuple[str, str
     up = found.lab.services.up
     built = f", {container.image.size / 1e9:.1f} GB, built {age(container.image.created)} ago"
     compose_command = " ".join(engine.compose) or "no Compose"
+    none = f"Podman {engine.podman} in Docker's place" if engine.podman else "none answers"
     return [
         ("system", f"{machine.distribution} {machine.version} {machine.architecture}"),
         ("driver", machine.driver or "none"),
-        ("engine", f"Docker {engine.version}, {compose_command}" if engine.answers else "none answers"),
+        ("engine", f"Docker {engine.version}, {compose_command}" if engine.answers else none),
         ("toolkit", found.toolkit.version or "none"),
         ("image", f"{settings.image.name}{built}" if container.image.id else "none"),
         ("container", f"{container.status} ({container.health or 'no health check'})" if container.id else "none"),

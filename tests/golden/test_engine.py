@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from gpudock.actions import Write
+from gpudock.answers import Answer
 from gpudock.errors import Refused
 from gpudock.steps import engine
+from gpudock.steps.doctor import known
 from tests.conftest import Settle
 from tests.golden.test_plans import BARE, DEBIAN, ENGINE, whys
 
@@ -61,3 +64,15 @@ def test_compose_is_the_clients_plugin_or_the_program_of_that_name() -> None:
     assert engine._programs(old + client)[2] == ("/usr/bin/docker-compose",)
     assert engine._programs(f"plugin docker-compose\n{old}")[2] == ("/usr/bin/docker-compose",)
     assert engine._programs(client)[2] == ()
+
+
+def test_podman_is_not_taken_for_docker(settle: Settle) -> None:
+    """What answers at Docker's socket may be Podman 5.4.2 (recorded): no engine, and named before anything is installed."""
+    info = {"ServerVersion": "5.4.2", "Runtimes": {"crun": {"path": "/usr/bin/crun"}}, "BuildahVersion": "1.39.3"}
+    answers = {name: Answer((), 0, "", "") for name in engine.questions(settle())}
+    answers["operator"] = Answer((), 0, "root\n0\n0\n", "")
+    found = engine.read(settle(), {**answers, "docker.info": Answer((), 0, json.dumps(info), "")})
+    assert (found.answers, found.podman) == (False, "5.4.2")
+    with pytest.raises(Refused, match=r"Podman 5\.4\.2 answers at /var/run/docker\.sock.*apt-get remove podman-docker"):
+        engine.plan(settle(), found)
+    assert known.information({"docker.info": Answer((), 0, json.dumps(info), "")}) == {}

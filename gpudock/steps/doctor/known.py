@@ -10,6 +10,7 @@ from typing import Any
 from gpudock.answers import Answers
 from gpudock.errors import CannotTell
 from gpudock.settings import Settings
+from gpudock.steps import engine
 
 NEEDS_DOCKER = ("docker.info", "docker.daemon")
 NEEDS_CONTAINERS = (*NEEDS_DOCKER, "ports.containers", "doctor.containers")
@@ -38,10 +39,10 @@ def absent(answers: Answers) -> bool:
 
 
 def information(answers: Answers) -> Mapping[str, Any]:
-    """What `docker info` says; {} where no daemon answers, when its client may still print JSON and end with 0."""
+    """What `docker info` says; {} where no daemon answers, when its client may still end with 0, and of Podman."""
     answer = answers["docker.info"]
     found = answer.json() if answer.out.strip().startswith("{") else {}
-    return found if isinstance(found, dict) and found.get("ServerVersion") else {}
+    return found if isinstance(found, dict) and found.get("ServerVersion") and engine.PODMAN not in found else {}
 
 
 def containers(answers: Answers) -> Sequence[Mapping[str, Any]]:
