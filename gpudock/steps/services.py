@@ -31,11 +31,11 @@ wanted='{EMPTY}  -'; for file in users password; do
   [ ! -e "$2/ssh/$file" ] || { wanted=$(cat "$2/ssh/users" "$2/ssh/password" 2>/dev/null | sha256sum); break; }
 done
 [ "$wanted" = "$applied" ] && echo users applied || echo users pending
+read="$run/gpudock/jupyter"; [ -e "$read.password" ] || [ -e "$read.token" ] || exit 0
 for file in password token; do
-  [ "$2/jupyter/$file" -nt "$run/gpudock/jupyter.applied" ] || continue
-  read -r applied <"$run/gpudock/jupyter.applied"
-  wanted=$(cat "$2/jupyter/password" "$2/jupyter/token" 2>/dev/null | sha256sum)
-  [ "$wanted" = "$applied" ] || echo jupyter pending; break
+  [ -e "$2/jupyter/$file" ] || continue
+  [ -e "$read.$file" ] && ! [ "$2/jupyter/$file" -nt "$read.$file" ] && continue
+  cmp -s "$2/jupyter/$file" "$read.$file" || { echo jupyter pending; break; }
 done""".replace("{EMPTY}", sha256().hexdigest())
 
 
