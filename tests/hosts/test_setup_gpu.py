@@ -82,7 +82,7 @@ def test_a_jupyterlab_that_heeds_no_signal_gets_its_password_all_the_same(server
         "import signal\nheard = signal.signal\nsignal.signal = lambda number, handler: heard(number, signal.SIG_IGN)\n"
     )
     server.sh(f"docker exec -i {NAME} sh -c 'mkdir -p /etc/jupyter && cat >{place}'", data=deaf)
-    server.sh(f"docker exec {NAME} sv restart /run/service/jupyter")
+    server.sh(f"docker exec {NAME} sv -w 200 restart /run/service/jupyter")
     serves = f"docker exec {NAME} gpudock-service listens jupyter && echo yes; :"
     until(lambda: server.sh(serves))
     done = fab(target, "jupyter.password", environ={"GPUDOCK_JUPYTER_PASSWORD": "a third"})
