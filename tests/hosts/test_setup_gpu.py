@@ -75,25 +75,6 @@ def test_a_changed_password_takes_effect(server: TestHost, fab: Fab) -> None:
     )
 
 
-def test_a_jupyterlab_that_heeds_no_signal_gets_its_password_all_the_same(server: TestHost, fab: Fab) -> None:
-    """One that hangs, or is deaf to TERM, is ended: none goes on with the former password, or after it was stopped."""
-    target, place = {"gpu01": (server, "ops")}, "/etc/jupyter/jupyter_server_config.py"
-    deaf = (
-        "import signal\nheard = signal.signal\nsignal.signal = lambda number, handler: heard(number, signal.SIG_IGN)\n"
-    )
-    server.sh(f"docker exec -i {NAME} sh -c 'mkdir -p /etc/jupyter && cat >{place}'", data=deaf)
-    server.sh(f"docker exec {NAME} sv -w 200 restart /run/service/jupyter")
-    serves = f"docker exec {NAME} gpudock-service listens jupyter && echo yes; :"
-    until(lambda: server.sh(serves))
-    done = fab(target, "jupyter.password", environ={"GPUDOCK_JUPYTER_PASSWORD": "a third"})
-    assert done.code == 0, done.err
-    assert server.sh(serves)
-    assert fab(target, "jupyter.stop").code == 0
-    assert not server.sh(serves)
-    server.sh(f"docker exec {NAME} rm {place}")
-    assert fab(target, "jupyter.start").code == 0
-
-
 def test_status_logs_and_url_answer(server: TestHost, fab: Fab) -> None:
     """The looking tasks say what is there, over the Docker SDK where it is the container's own log."""
     target = {"gpu01": (server, "ops")}
@@ -115,3 +96,22 @@ def test_a_failing_build_leaves_the_last_image_running(server: TestHost, fab: Fa
     assert server.sh(f"docker inspect -f '{{{{.Id}}}} {{{{.Image}}}} {{{{.State.StartedAt}}}}' {NAME}") == before
     assert not server.sh("ls -d /var/lib/gpudock/build/secrets 2>/dev/null; :")
     assert "nothing to change" in fab(target, "setup", *words).out
+
+
+def test_a_jupyterlab_that_heeds_no_signal_gets_its_password_all_the_same(server: TestHost, fab: Fab) -> None:
+    """One that hangs, or is deaf to TERM, is ended: none goes on with the former password, or after it was stopped."""
+    target, place = {"gpu01": (server, "ops")}, "/etc/jupyter/jupyter_server_config.py"
+    deaf = (
+        "import signal\nheard = signal.signal\nsignal.signal = lambda number, handler: heard(number, signal.SIG_IGN)\n"
+    )
+    server.sh(f"docker exec -i {NAME} sh -c 'mkdir -p /etc/jupyter && cat >{place}'", data=deaf)
+    server.sh(f"docker exec {NAME} sv -w 200 restart /run/service/jupyter")
+    serves = f"docker exec {NAME} gpudock-service listens jupyter && echo yes; :"
+    until(lambda: server.sh(serves))
+    done = fab(target, "jupyter.password", environ={"GPUDOCK_JUPYTER_PASSWORD": "a third"})
+    assert done.code == 0, done.err
+    assert server.sh(serves)
+    assert fab(target, "jupyter.stop").code == 0
+    assert not server.sh(serves)
+    server.sh(f"docker exec {NAME} rm {place}")
+    assert fab(target, "jupyter.start").code == 0
