@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.engine import PREFIX, docker
+from tests.engine import PREFIX, client, docker
 from tests.images import image
 from tests.waiting import until
 
@@ -62,6 +63,13 @@ class TestHost:
         self.sh(
             f"tar -C /tmp/sleeper -c . | docker import - {name} && docker run -d --name {name} {name} /bin/sleep 3600"
         )
+
+    def load(self, image: str, name: str) -> None:
+        """Have an image of this machine's engine in the host's own, by another name."""
+        with subprocess.Popen([client(), "save", image], stdout=subprocess.PIPE) as saved:
+            argv = [client(), "exec", "-i", self.name, "docker", "load"]
+            subprocess.run(argv, stdin=saved.stdout, check=True, capture_output=True)
+        self.sh(f"docker tag {image} {name}")
 
     def reboot(self) -> None:
         """Stop and start the machine, and wait until it is up."""

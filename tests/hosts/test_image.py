@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from gpudock.config import OWN, ROOT
 from gpudock.steps.build import KEEP
 from tests import testbed
 from tests.conftest import Completed, Hosts, program
-from tests.engine import client
 from tests.hosts import miniforge
 from tests.hosts.groups import entry, lock
 from tests.testbed import TestHost
@@ -38,9 +36,7 @@ def host(hosts: Hosts) -> TestHost:
     made = hosts("trixie-docker")
     made.sh("systemctl stop docker.socket docker && mount -t tmpfs -o size=2500m tmpfs /var/lib/docker")
     made.sh("systemctl start docker")
-    with subprocess.Popen([client(), "save", testbed.image("fresh")], stdout=subprocess.PIPE) as saved:
-        subprocess.run([client(), "exec", "-i", made.name, "docker", "load"], stdin=saved.stdout, check=True)
-    made.sh("docker tag $(docker image ls -q | head -n 1) gpudock/base:bookworm")
+    made.load(testbed.image("fresh"), "gpudock/base:bookworm")
     return made
 
 

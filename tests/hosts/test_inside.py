@@ -131,15 +131,6 @@ def test_a_requirement_against_the_locks_is_told(host: TestHost, folder: Path, f
     assert host.sh(f"docker image inspect -f '{{{{.Id}}}}' {CONTAINER}") == before
 
 
-def test_an_operator_may_be_called_as_an_account_of_the_image(host: TestHost) -> None:
-    """As `ubuntu` with UID 1001 is on a base that has one with 1000: the name and the UID are the operator's."""
-    who = "-e GPUDOCK_USER=games -e GPUDOCK_UID=1234 -e GPUDOCK_GID=1235"
-    host.sh(f"docker run -d --name namesake {who} {CONTAINER}")
-    until(lambda: host.sh("docker exec namesake cat /run/gpudock/user; :", check=False) == "games\n")
-    said = host.sh("docker exec namesake id games; docker rm -f namesake")
-    assert said.startswith("uid=1234(games) gid=1235(games) ")
-
-
 def test_first_scripts_run_once_and_start_scripts_at_each_start(host: TestHost) -> None:
     """As root, with what the container knows of its user, over two starts of one container."""
     host.sh(f"docker restart {CONTAINER}")

@@ -201,7 +201,7 @@ def test_work_in_the_container_is_ended_by_nobody_unasked(bare: TestHost, fab: F
     started = f"docker inspect -f '{{{{.Id}}}} {{{{.State.StartedAt}}}}' {NAME}"
     bare.sh(f"docker exec -d {NAME} sleep 3600")
     age = f"docker exec {NAME} ps -o etimes= -C sleep | sort -n | tail -n 1"
-    until(lambda: int(bare.sh(age) or 0) > 3)
+    until(lambda: int(bare.sh(age) or 0) > 5)
     before = bare.sh(started)
     for words in (["setup", *keys(), "--set", "jupyter.port=8890"], ["stack.down"], ["teardown"]):
         done = fab(target, *words)
