@@ -16,14 +16,15 @@ LIST = """for try in 1 2 3 4 5; do
   case $(docker inspect -f '{{.State.Status}}' "$1") in running|paused) sleep 1 ;; *) exit 0 ;; esac
 done; echo "$said"; exit 1"""
 KERNEL = "ipykernel_launcher"
-JUST_NOW = ("00:00", "00:01", "00:02")  # a health check's processes come and go
+JUST_NOW = tuple(f"00:0{seconds}" for seconds in range(6))  # a health check's processes come and go within 5 s
 SHOWN = 6
 
 # The container's own, and what does nothing by itself: what a shell or a terminal is busy with is a process beside it.
 SUPERVISION = ("docker-init", "runit", "runsvdir", "runsv", "svlogd", "chpst", "sv", "gpudock-start", "gpudock-service")
+ASKING = ("timeout", "nvidia-smi")  # what the GPUs are, which takes seconds where they sleep
 SERVICES = ("sshd", "sshd-session", "sshd-auth", "sftp-server", "jupyter", "jupyter-lab")
 TERMINALS = ("sh", "bash", "dash", "zsh", "fish", "tmux", "screen", "sudo", "su", "login", "ps")
-IDLE = frozenset((*SUPERVISION, *SERVICES, *TERMINALS))
+IDLE = frozenset((*SUPERVISION, *ASKING, *SERVICES, *TERMINALS))
 EDITORS = ("/.vscode-server/", "/.cursor-server/", "/JetBrains/")  # they come back by themselves
 
 
@@ -64,8 +65,8 @@ def spare(settings: Settings, ends: str, *, kernels: bool = False, name: str = "
     """Look for work before what ends it, and refuse if there is any, unless --yes consents.
 
     `ends` says what would happen; `kernels` are all that it ends where JupyterLab alone stops; `name` is the container,
-    if it has not the stack's. The look is an action:
-    the last thing before the stop, and nothing that a run without one would pay for.
+    if it has not the stack's. The look is an action: the last thing before the stop, and nothing that a run without one
+    would pay for.
     """
     if settings.engine.stop_containers:
         return []

@@ -25,7 +25,9 @@ ops         01:12:01 /opt/envs/chatbot/bin/python /opt/envs/chatbot/bin/jupyter-
 ops         01:12:01 sh -c "$VSCODE_WD/node" -e 'x'
 ops         01:12:01 /home/ops/.vscode-server/bin/0123/node /home/ops/.vscode-server/bin/0123/out/server-main.js
 ops            00:00 [python] <defunct>
-root           00:01 curl -fsS http://127.0.0.1:8888/api
+root           00:04 curl -fsS http://127.0.0.1:8888/api
+root           00:21 timeout 30 nvidia-smi --query-gpu=name,memory.total --format=csv,noheader
+root           00:21 nvidia-smi --query-gpu=name,memory.total --format=csv,noheader
 root           00:00 ps -eww -o user:32=,etime=,args=
 """
 WORK = """\
