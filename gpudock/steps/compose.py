@@ -44,6 +44,11 @@ def path(settings: Settings) -> str:
     return f"{folder(settings)}/compose.yml"
 
 
+def ca_path(settings: Settings) -> str:
+    """The CA bundle on the host, for the tools in the container."""
+    return f"{shared(settings)}/ca.crt"
+
+
 def render(settings: Settings, machine: Machine, mode: str = "runtime") -> str:
     """3.1 The compose file, with a label that tells what it was made of. `mode` is how GPUs come, where any do."""
     document = _document(settings, machine, mode)
@@ -110,12 +115,14 @@ def named_volumes(settings: Settings) -> list[str]:
 def user(settings: Settings, machine: Machine) -> str:
     r"""The container's own user: root, or the operator, by a name that useradd takes.
 
-    In a domain people are `CORP\Tom Smith` or `Tom Smith@corp.example`: in the container `Tom-Smith`.
+    In a domain people are `CORP\Tom Smith` or `Tom Smith@corp.example`: in the container `Tom-Smith`. Students may be
+    `20231234`, which many tools take for a UID: `u20231234`.
     """
     if settings.stack.user == "root":
         return "root"
     name = machine.user.rpartition("\\")[2].partition("@")[0]
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-") or "operator"
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-")[:32] or "operator"
+    return f"u{name}" if name.isdigit() else name
 
 
 def environment(settings: Settings, machine: Machine) -> dict[str, str]:

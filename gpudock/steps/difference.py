@@ -10,6 +10,7 @@ from gpudock.report import columns
 from gpudock.settings import Settings
 from gpudock.step import Blocked
 from gpudock.steps import additions, engine, stack, within
+from gpudock.steps.container import Container
 from gpudock.steps.inputs import CONTEXT, fingerprint, locks
 from gpudock.steps.machine import Machine
 
@@ -41,7 +42,7 @@ def compare(installed: Mapping[str, str], locked: Mapping[str, str], *, more: bo
 def diff(job: Job) -> None:
     """Show which packages a build would change against the running image."""
     settings = job.settings
-    facts: stack.Container = job.facts(stack.UP)
+    facts: Container = job.facts(stack.UP)
     engine.need(facts.image.engine)
     running = facts.image_id or facts.image.id
     if not running:

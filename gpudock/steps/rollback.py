@@ -19,6 +19,7 @@ from gpudock.settings import Settings
 from gpudock.step import Step
 from gpudock.steps import engine, image, stack, work
 from gpudock.steps.build import INPUTS, previous
+from gpudock.steps.container import Container
 from gpudock.steps.image import Image
 from gpudock.steps.inputs import fingerprint
 
@@ -90,5 +91,5 @@ def rollback(job: Job) -> None:
             f"There is no former image of {job.settings.image.name}: a build keeps the image it replaces, and none has "
             "replaced one here."
         )
-    there: stack.Container = job.facts(stack.UP)
+    there: Container = job.facts(stack.UP)
     job.converge(step(former.id, running=there.running), *([stack.UP] if there.id else []))

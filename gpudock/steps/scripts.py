@@ -18,8 +18,8 @@ from gpudock.host import Host, Line
 from gpudock.questions import Questions
 from gpudock.settings import Settings
 from gpudock.step import Blocked, Step
-from gpudock.steps import additions, stack
-from gpudock.steps.stack import Container
+from gpudock.steps import additions, container
+from gpudock.steps.container import Container
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class Progress:
 def questions(settings: Settings) -> Questions:
     """What to know of the scripts; nothing where there are none."""
     if not wanted(settings):
-        return stack.questions(settings)
-    return {**stack.questions(settings), "scripts.status": _inside(settings, "status")}
+        return container.questions(settings)
+    return {**container.questions(settings), "scripts.status": _inside(settings, "status")}
 
 
 def read(settings: Settings, answers: Answers) -> Progress:
     """Make a Progress of the answers."""
     rows = answers["scripts.status"].out.splitlines() if "scripts.status" in answers else []
     state = {name: said for name, _, said in (row.partition(" ") for row in rows)}
-    return Progress(stack.read(settings, answers), state)
+    return Progress(container.read(settings, answers), state)
 
 
 def plan(settings: Settings, progress: Progress) -> list[Action]:

@@ -14,8 +14,8 @@ from gpudock.answers import Answers
 from gpudock.questions import Questions, after_engine
 from gpudock.settings import Settings
 from gpudock.step import Blocked
-from gpudock.steps import compose, engine, folder, stack
-from gpudock.steps.stack import Container
+from gpudock.steps import compose, container, engine, folder
+from gpudock.steps.container import Container
 
 # What `gpudock-service status` says, read from the files that runit and gpudock-users keep in the container, as
 # `docker exec` costs the host ten times that. Nothing of the container is run: it would have all of root's powers.
@@ -57,7 +57,7 @@ class Services:
 def questions(settings: Settings) -> Questions:
     """What to know of the services."""
     return {
-        **stack.questions(settings),
+        **container.questions(settings),
         "services.wanted": folder.asked(compose.shared(settings), "services"),
         "services.up": after_engine(STATUS, settings.stack.name, compose.shared(settings)),
     }
@@ -67,7 +67,7 @@ def read(settings: Settings, answers: Answers) -> Services:
     """Make Services of the answers: lines such as `ssh up` and `users applied`."""
     rows = [line.split() for line in answers["services.up"].out.splitlines()]
     return Services(
-        container=stack.read(settings, answers),
+        container=container.read(settings, answers),
         wanted=tuple(sorted(path.rpartition("/")[2] for path in answers["services.wanted"].files)),
         up=tuple(row[0] for row in rows if row[1:] == ["up"]),
         users=["users", "applied"] in rows,

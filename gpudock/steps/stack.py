@@ -2,113 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 
 from invoke.exceptions import Exit
 
 from gpudock.actions import Action, Run, Watch, Write, shell
-from gpudock.answers import Answers
 from gpudock.command import Job, command, namespace
-from gpudock.questions import Questions, file
-from gpudock.questions import engine as engine_api
-from gpudock.questions import shell as question
+from gpudock.errors import Refused
+from gpudock.questions import Questions
 from gpudock.settings import Settings
 from gpudock.step import Blocked, Step
-from gpudock.steps import additions, astray, compose, engine, folder, gpu_mode, health, image, ports, trust, work
-from gpudock.steps.image import Image
-from gpudock.steps.machine import Machine
+from gpudock.steps import additions, astray, compose, engine, folder, gpu_mode, health, ports, trust, work
+from gpudock.steps.container import Container, questions, read
 
 AGAIN = "its image or its settings changed"
 
 
-@dataclass(frozen=True)
-class Container:
-    """The container on a host; `id` is empty where there is none.
-
-    `ours` tells that compose started it for this stack; `volumes` are the stack's, where they were asked for; `others`
-    are `name ports` of all that run, `stacks` those that gpudock started, `astray` those of the stack that have not its
-    name, `foreign` those of somebody else's project of that name; `unnamed` are images of ours.
-    """
-
-    image: Image
-    compose: str | None
-    ca_hash: str
-    id: str
-    image_id: str
-    configuration: str
-    status: str
-    health: str
-    started: str
-    ours: bool
-    volumes: tuple[str, ...]
-    others: tuple[str, ...]
-    listeners: tuple[str, ...]
-    scripts: Mapping[str, str] = field(default_factory=dict, repr=False)
-    astray: tuple[str, ...] = ()
-    unnamed: tuple[str, ...] = ()
-    stacks: tuple[str, ...] = ()
-    foreign: tuple[str, ...] = ()
-
-    @property
-    def machine(self) -> Machine:
-        """The host it is on."""
-        return self.image.machine
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs."""
-        return self.status == "running"
-
-
-def questions(settings: Settings) -> Questions:
-    """What to know of the container, its compose file, and who holds which port."""
-    return {
-        **image.questions(settings),
-        **ports.questions(settings),
-        **astray.questions(settings),
-        "stack.compose": file(compose.path(settings)),
-        "stack.ca": question('sha256sum "$1" 2>/dev/null; :', ca_path(settings)),
-        "stack.scripts": folder.asked(compose.shared(settings), *(f"scripts/{kind}" for kind in additions.KINDS)),
-        "stack.container": engine_api(f"/containers/{settings.stack.name}/json"),
-    }
-
-
-def read(settings: Settings, answers: Answers) -> Container:
-    """Make a Container of the answers."""
-    answer = answers["stack.container"]
-    found = answer.json() if answer.ok else {}
-    state = found.get("State") or {}
-    labels = (found.get("Config") or {}).get("Labels") or {}
-    return Container(
-        image=image.read(settings, answers),
-        compose=answers["stack.compose"].file(),
-        ca_hash=answers["stack.ca"].out[:64],
-        id=found.get("Id", ""),
-        image_id=found.get("Image", ""),
-        configuration=labels.get(compose.CONFIGURATION, ""),
-        status=state.get("Status", ""),
-        health=(state.get("Health") or {}).get("Status", ""),
-        started=state.get("StartedAt", ""),
-        ours=labels.get(astray.PROJECT) == settings.stack.name and compose.CONFIGURATION in labels,
-        volumes=tuple(answers["stack.volumes"].out.split()) if "stack.volumes" in answers else (),
-        others=ports.containers(answers),
-        listeners=tuple(answers["ports.listeners"].out.splitlines()),
-        stacks=ports.stacks(answers),
-        scripts=folder.read(compose.shared(settings), answers["stack.scripts"]),
-        astray=astray.read(settings, answers),
-        unnamed=astray.unnamed(answers),
-        foreign=astray.foreign(settings, answers),
-    )
-
-
 def needs(settings: Settings, container: Container) -> None:
-    """Have the container's name and ports free. After a crash of the engine its proxies may hold them for a while."""
+    """Have the container's name and ports free, and itself not paused: Docker starts no paused one.
+
+    After a crash of the engine its proxies may hold ports for a while.
+    """
     if container.image.engine.installed and not container.image.engine.answers:
         return
     if not container.ours:
         astray.need_free_name(settings, container.id, container.foreign)
+    elif container.paused:
+        raise Refused(
+            f"The container {settings.stack.name} is paused, by somebody or by a `docker commit` that is at work: wait "
+            f"for that, or let it go on: docker unpause {settings.stack.name}"
+        )
     own = (settings.stack.name, *container.astray)
     ports.need_free(settings, own, container.others, container.listeners, container.stacks)
 
@@ -145,7 +68,8 @@ def down(settings: Settings, container: Container, *, volumes: bool = False) -> 
     if container.ours:
         by_compose = (*_compose(settings, container), "down")
         by_hand = ("docker", "rm", "--force", container.id)
-        actions += work.spare(settings, "The container would be taken down") if container.running else []
+        alive = container.running or container.paused
+        actions += work.spare(settings, "The container would be taken down") if alive else []
         actions.append(Run(f"take {settings.stack.name} down", by_hand if container.compose is None else by_compose))
         actions += astray.forget(container.image_id, container.unnamed)
     if volumes and container.volumes:
@@ -169,17 +93,11 @@ def _up(settings: Settings, container: Container, same: bool) -> list[Action]:
     ]
 
 
-def ca_path(settings: Settings) -> str:
-    """The CA bundle on the host, for the tools in the container."""
-    return f"{compose.shared(settings)}/ca.crt"
-
-
 def _trust(settings: Settings, container: Container) -> list[Action]:
     if trust.digest(settings, container.machine) in ("", container.ca_hash):
         return []
-    return [
-        trust.place(settings, container.machine, "have the container trust whom the host trusts", ca_path(settings))
-    ]
+    why = "have the container trust whom the host trusts"
+    return [trust.place(settings, container.machine, why, compose.ca_path(settings))]
 
 
 def _mounted(settings: Settings) -> list[str]:

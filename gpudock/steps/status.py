@@ -16,9 +16,9 @@ from gpudock.report import Report, columns
 from gpudock.settings import Settings
 from gpudock.step import Outcome, Step
 from gpudock.steps import compose, gpus, jupyter, ssh, toolkit
+from gpudock.steps.container import Container
 from gpudock.steps.gpus import Gpu
 from gpudock.steps.jupyter import Jupyter
-from gpudock.steps.stack import Container
 from gpudock.steps.toolkit import Toolkit
 from gpudock.way import Way
 

@@ -13,13 +13,13 @@ from gpudock.actions import Action, Write
 from gpudock.errors import Refused, UsageError
 from gpudock.step import Blocked
 from gpudock.steps import compose, gpu_mode, image, inputs, jupyter, services, ssh, stack
+from gpudock.steps.container import Container
 from gpudock.steps.engine import Engine
 from gpudock.steps.image import Image
 from gpudock.steps.jupyter import Jupyter
 from gpudock.steps.machine import OPERATOR, Machine
 from gpudock.steps.services import Services
 from gpudock.steps.ssh import Ssh
-from gpudock.steps.stack import Container
 from tests.conftest import Settle
 
 DEBIAN = Machine("debian", "", "13", "trixie", "amd64", True, "580.95.05", "ops", 1234, 1234, False, True)
@@ -96,13 +96,22 @@ def test_the_compose_file_is_safe_and_sound(settle: Settle) -> None:
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
-@pytest.mark.parametrize("name", ["CORP\\tom smith", "tom smith@corp.example"])
-def test_the_operators_name_in_a_domain_is_one_that_useradd_takes(settle: Settle, shell: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "inside"),
+    [
+        ("CORP\\tom smith", "tom-smith"),
+        ("tom smith@corp.example", "tom-smith"),
+        ("20231234", "u20231234"),
+        ("张三", "operator"),
+        ("a" * 40, "a" * 32),
+    ],
+)
+def test_the_operators_name_is_one_that_useradd_takes(settle: Settle, shell: str, name: str, inside: str) -> None:
     """It comes from the host as it is, and makes no container that cannot start."""
     environment = {"SUDO_USER": name, "SUDO_UID": "4000000000", "SUDO_GID": "4000000000"}
     said = subprocess.run([shell, "-c", OPERATOR], env=environment, capture_output=True, text=True, check=True)
     assert said.stdout.splitlines() == [name, "4000000000", "4000000000"]
-    assert service_of(settle(), replace(DEBIAN, user=name))["environment"]["GPUDOCK_USER"] == "tom-smith"
+    assert service_of(settle(), replace(DEBIAN, user=name))["environment"]["GPUDOCK_USER"] == inside
 
 
 @pytest.mark.parametrize(("mode", "key"), [("runtime", "runtime"), ("cdi", "devices"), ("gpus", "deploy")])
@@ -135,6 +144,8 @@ def test_the_stack_is_started_once(settle: Settle) -> None:
     assert whys(stack.plan(settings, replace(current, health="starting"))) == ["wait until it is healthy"]
     again = whys(stack.plan(settings, replace(current, image_id="sha256:0")))
     assert (again[0], "anew" in again[2]) == ("look whether somebody's work runs in it", True)
+    with pytest.raises(Refused, match="docker unpause"):  # Docker would not start it
+        stack.plan(settings, replace(current, status="paused"))
     stopped = whys(stack.plan(settings, replace(current, status="exited")))
     assert stopped[-2] == "start cuda_container_chatbot again"  # nothing of it has changed
 
@@ -145,6 +156,13 @@ def test_a_foreign_container_of_the_name_is_left_alone(settle: Settle) -> None:
     with pytest.raises(Refused, match="is not gpudock's"):
         stack.plan(settle(), foreign)
     assert stack.down(settle(), foreign, volumes=True) == []
+
+
+def test_work_in_a_paused_container_is_looked_for_too(settle: Settle) -> None:
+    """Whether by `docker pause` or while `docker commit` is at work: taken down it would be lost as from a running one."""
+    for status, alive in (("running", True), ("paused", True), ("exited", False), ("created", False)):
+        planned = whys(stack.down(settle(), replace(CONTAINER, id="1", status=status, ours=True)))
+        assert ("look whether somebody's work runs in it" in planned) is alive
 
 
 RUNNING = Services(replace(CONTAINER, id="1", status="running", ours=True), (), ())
