@@ -115,16 +115,16 @@ class Engine:
 
 def read(settings: Settings, answers: Answers) -> Engine:
     """Make an Engine of the answers. Raises CannotTell where the engine is there but will not talk to root."""
-    info = _info(answers)
-    podman = str(info["ServerVersion"]) if PODMAN in info else ""
-    info = {} if podman else info
+    found = info(answers)
+    podman = str(found["ServerVersion"]) if PODMAN in found else ""
+    found = {} if podman else found
     client, builds, compose = _programs(answers["docker.programs"].out)
     service = answers["docker.service"].out.split()
     members = answers["docker.group"].out.strip().rpartition(":")[2]
     return Engine(
         machine=machine.read(answers),
         installed=answers["docker.daemon"].ok,
-        version=str(info.get("ServerVersion") or ""),
+        version=str(found.get("ServerVersion") or ""),
         error=answers["docker.info"].err.strip(),
         client=client,
         builds=builds,
@@ -132,15 +132,15 @@ def read(settings: Settings, answers: Answers) -> Engine:
         enabled="enabled" in service,
         members=tuple(members.split(",")) if members else (),
         repository=docker_repository.reachable(answers),
-        runtimes=info.get("Runtimes") or {},
-        live_restore=bool(info.get("LiveRestoreEnabled")),
-        running=int(info.get("ContainersRunning") or 0),
-        rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
-        desktop=info.get("OperatingSystem") == "Docker Desktop",
+        runtimes=found.get("Runtimes") or {},
+        live_restore=bool(found.get("LiveRestoreEnabled")),
+        running=int(found.get("ContainersRunning") or 0),
+        rootless=any("rootless" in option for option in found.get("SecurityOptions") or ()),
+        desktop=found.get("OperatingSystem") == "Docker Desktop",
         source=answers["docker.source"].file(),
         login=login.found(answers["docker.login"]),
-        cdi=bool(info.get("CDISpecDirs")),
-        cgroups=str(info.get("CgroupDriver") or ""),
+        cdi=bool(found.get("CDISpecDirs")),
+        cgroups=str(found.get("CgroupDriver") or ""),
         flagged="flagged" in service,
         podman=podman,
     )
@@ -174,7 +174,8 @@ def need(engine: Engine) -> None:
         raise Blocked("engine.install", "Docker on this host cannot build images or has no Compose.")
 
 
-def _info(answers: Answers) -> Mapping[str, Any]:
+def info(answers: Answers) -> Mapping[str, Any]:
+    """What the daemon tells of itself; nothing where none answers. Raises CannotTell where it will not talk to root."""
     answer = answers["docker.info"]
     if answer.timed_out:
         raise CannotTell("The Docker daemon does not answer within 30 s: look at `journalctl -u docker`.")
@@ -182,8 +183,8 @@ def _info(answers: Answers) -> Mapping[str, Any]:
         raise CannotTell(f"The Docker daemon refuses to talk: {answer.err.strip()}")
     if not answer.out.strip().startswith("{"):
         return {}
-    info: Mapping[str, Any] = answer.json()
-    return info
+    said: Mapping[str, Any] = answer.json()
+    return said
 
 
 def _programs(listing: str) -> tuple[str, bool, tuple[str, ...]]:

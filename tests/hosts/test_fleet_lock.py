@@ -81,7 +81,7 @@ def test_what_a_killed_operator_left_running_is_named_and_waited_for(pair: Fleet
     fleet.until_begun(host, "anna")
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    until(lambda: entries(host))
+    until(lambda: entries(host) and host.sh("flock -n /run/gpudock/lock true && echo free; :"))
     code, _, err = pair.run("mark.make", "-H", "gpu01", environ={"SUDO_USER": "ben"})
     assert code == 1
     assert "gpu01 is still at what anna@" in err

@@ -16,9 +16,11 @@ from gpudock.settings import Settings
 from gpudock.steps.toolkit import record
 from gpudock.steps.toolkit.facts import Toolkit
 
-# One line a running container with GPUs: name, id, and whether it sees them. Without nvidia-smi inside, opening the
-# control device tells: it is the device cgroup that loses it.
-SEES = """sees() {
+# Whether a container sees its GPUs, and a line for each running one that has some: name and id. Without nvidia-smi
+# inside, opening the control device tells: it is the device cgroup that loses it. A paused container cannot be asked,
+# nor one that ends meanwhile, and a GPU that sleeps may take longer than is waited: none of them has lost anything.
+SEES = """runs() { docker ps -q --no-trunc --filter status=running | grep -qxF "$1"; }
+sees() {
   if docker exec "$1" sh -c 'command -v nvidia-smi' >/dev/null 2>&1; then timeout 20 docker exec "$1" nvidia-smi -L
   else docker exec "$1" sh -c ': </dev/nvidiactl'; fi >/dev/null 2>&1
 }
@@ -36,8 +38,8 @@ NOTE = (
 LOST = (
     SEES
     + """[ -s "$1/sighted" ] || exit 0; echo; while read -r name id; do
-  docker ps -q --no-trunc | grep -qxF "$id" || continue
-  sees "$name" </dev/null || echo "$name"; done <"$1/sighted\""""
+  runs "$id" || continue; sees "$name" </dev/null && continue
+  [ $? = 124 ] || ! runs "$id" || echo "$name"; done <"$1/sighted\""""
 )
 
 

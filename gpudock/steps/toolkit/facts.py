@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from gpudock.actions import Action
 from gpudock.answers import Answer, Answers
@@ -141,7 +140,7 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
     keyring = keys.get(repository.KEYRING) or keys.get(rpm.KEY)
     daemon = answers["toolkit.daemon"]
     manager = rpm.manager(known.machine, answers)
-    info = answers["docker.info"]
+    info = engine.info(answers)
     return Toolkit(
         engine=known,
         fingerprints=key.fingerprints(key.dearmor(keyring.content)) if keyring else (),
@@ -154,8 +153,8 @@ def read(settings: Settings, answers: Answers) -> Toolkit:
         outdated=_outdated(settings, daemon),
         running=tuple(row.split()[0] for row in ports.containers(answers)),
         record=record.read(settings, answers),
-        root=str(_info(info).get("DockerRootDir") or ""),
-        specification=cdi.read(answers, _info(info)),
+        root=str(info.get("DockerRootDir") or ""),
+        specification=cdi.read(answers, info),
         manager=manager,
         login=login.found(answers["toolkit.login"]),
         preferences=answers["toolkit.preferences"].file(),
@@ -176,13 +175,6 @@ def skip(settings: Settings, toolkit: Toolkit) -> str | None:
 def remember(settings: Settings, toolkit: Toolkit) -> list[Action]:
     """Make the record, where there is none yet."""
     return record.remember(settings, toolkit.record, toolkit.paths, PACKAGES)
-
-
-def _info(answer: Answer) -> Mapping[str, Any]:
-    if not answer.out.strip().startswith("{"):
-        return {}
-    info: Mapping[str, Any] = answer.json()
-    return info
 
 
 def _daemon_file(answer: Answer) -> DaemonFile:
