@@ -144,6 +144,7 @@ def test_what_looks_alike_and_is_well_is_silent(settle: Settle, rule: str, chang
             "the newest it has",
         ),
         ("selinux", {"doctor__selinux": (127, "Enforcing\n")}, "getsebool"),
+        ("gpu-lost", {"doctor__container_gpus": "a|0|GPU 0\nb|124|\nc|1|Error response from daemon: gone\n"}, "in b$"),
     ],
 )
 def test_what_has_no_answer_is_not_fine(settle: Settle, rule: str, changed: dict[str, Any], reason: str) -> None:

@@ -24,7 +24,10 @@ def _lost(settings: Settings, answers: Answers) -> Seen | None:
         return None
     known.containers(answers)
     rows = [line.split("|", 2) for line in answers["doctor.container-gpus"].out.splitlines()]
-    lost = [row for row in rows if row[1] not in ("0", "126", "127")]
+    rows = [row for row in rows if not row[2].startswith("Error response from daemon")]  # it has ended meanwhile
+    lost = [row for row in rows if row[1] not in ("0", "124", "126", "127")]
+    if late := [row[0] for row in rows if row[1] == "124" and not lost]:
+        raise CannotTell(f"nvidia-smi does not answer within 5 s in {known.listed(late)}")
     if not lost:
         return None
     names = [row[0] for row in lost]

@@ -104,21 +104,23 @@ APT_LOCK = """for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/li
   [ -n "$pid" ] && [ "$pid" != 0 ] && [ -d "/proc/$pid" ] || continue
   echo "$lock $pid $(($(date +%s) - $(stat -c %Y "/proc/$pid"))) $(cat "/proc/$pid/comm")"; done; :"""
 
-# A JSON object a container, without what may be secret: of the environment, only what rules read.
+# A JSON object a container that runs, without what may be secret: of the environment, only what rules read.
 CONTAINERS = """ids=$(grep -o '"Id":"[0-9a-f]*","Names":' "$engine" | cut -d '"' -f 4); [ -n "$ids" ] || exit 0
-docker inspect --format '{"name":{{json .Name}},"image":{{json .Config.Image}},"user":{{json .Config.User}},'\\
+docker inspect --format '{{if .State.Running}}{"name":{{json .Name}},"image":{{json .Config.Image}},'\\
+'"user":{{json .Config.User}},'\\
 '"runtime":{{json .HostConfig.Runtime}},"requests":{{json .HostConfig.DeviceRequests}},'\\
 '"devices":{{json .HostConfig.Devices}},"shm":{{.HostConfig.ShmSize}},"ipc":{{json .HostConfig.IpcMode}},'\\
 '"privileged":{{.HostConfig.Privileged}},"mounts":{{json .Mounts}},"ports":{{json .NetworkSettings.Ports}},'\\
 '"env":[{{range .Config.Env}}{{$part := split . "="}}{{if or (eq (index $part 0) "NVIDIA_VISIBLE_DEVICES") '\\
 '(eq (index $part 0) "NVIDIA_REQUIRE_CUDA") (eq (index $part 0) "NVIDIA_DISABLE_REQUIRE") '\\
-'(eq (index $part 0) "SSH_PASSWORDS")}}{{json .}},{{end}}{{end}}null]}' $ids"""
+'(eq (index $part 0) "SSH_PASSWORDS")}}{{json .}},{{end}}{{end}}null]}{{end}}' $ids"""
 
-# name|exit code|first line of `nvidia-smi -L` in each running container that was given GPUs
+# name|exit code|first line of `nvidia-smi -L` in each container that was given GPUs and runs: a paused one cannot be
+# asked, nor one that starts again and again
 CONTAINER_GPUS = """ids=$(grep -o '"Id":"[0-9a-f]*","Names":' "$engine" | cut -d '"' -f 4); [ -n "$ids" ] || exit 0
 command -v nvidia-smi >/dev/null || exit 0
-docker inspect --format '{{.Name}} {{.HostConfig.Runtime}} {{len .HostConfig.DeviceRequests}} '\\
-'{{range .HostConfig.Devices}}{{.PathOnHost}},{{end}}' $ids | {
+docker inspect --format '{{if eq .State.Status "running"}}{{.Name}} {{.HostConfig.Runtime}} '\\
+'{{len .HostConfig.DeviceRequests}} {{range .HostConfig.Devices}}{{.PathOnHost}},{{end}}{{end}}' $ids | {
 while read -r name runtime requests devices; do
   case "$runtime $requests $devices" in nvidia\\ *|*\\ [1-9]*|*nvidia*) ;; *) continue;; esac
   (said=$(timeout 5 docker exec "${name#/}" nvidia-smi -L 2>&1); echo "${name#/}|$?|$(echo "$said" | head -n 1)") &

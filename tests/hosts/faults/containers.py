@@ -24,7 +24,12 @@ RUN = (
     "--health-cmd 'cat /missing' --health-interval 1s --health-retries 1 weak /bin/sleep 3600"
 )
 UNHEALTHY = once(f"docker inspect -f '{{{{.State.Health.Status}}}}' {NAME} | grep -q unhealthy")
-GPU_RUN = "docker run -d --name trainer --runtime nvidia -v /run/lock:/run weak /bin/sleep 3600"
+# One that has lost its GPU, and two that cannot be asked: paused, and ended.
+GPU_RUN = (
+    "docker run -d --name trainer --runtime nvidia -v /run/lock:/run weak /bin/sleep 3600; "
+    "docker run --name ended --runtime nvidia -v /run/lock:/run weak /bin/sh -c :; "
+    "docker run -d --name paused --runtime nvidia weak /bin/sleep 3600; docker pause paused"
+)
 
 BATCH = Batch(
     "containers",
@@ -33,7 +38,7 @@ BATCH = Batch(
             "gpu-lost",
             f"mkdir -p /etc/docker; echo '{RUNTIME}' >/etc/docker/daemon.json; systemctl reload docker; "
             f"{once(RUNTIMES)}; {GPU_RUN}",
-            "docker rm -f trainer",
+            "docker rm -f trainer ended paused",
             "in trainer nvidia-smi says `Failed to initialize NVML: Unknown Error`, and on the host it works",
         ),
         Fault("run-mounted", ":", "", "trainer mounts over /run"),
