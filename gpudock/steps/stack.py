@@ -16,6 +16,7 @@ from gpudock.steps import additions, astray, compose, engine, folder, gpu_mode, 
 from gpudock.steps.container import Container, questions, read
 
 AGAIN = "its image or its settings changed"
+FOLDERS = 'for path; do [ -e "$path" ] || mkdir -p -- "$path"; done'  # it may be a file that is mounted, or a socket
 
 
 def needs(settings: Settings, container: Container) -> None:
@@ -87,7 +88,7 @@ def _up(settings: Settings, container: Container, same: bool) -> list[Action]:
     again = "" if not container.id else " again" if same else f" anew: {AGAIN}"
     argv = (*_compose(settings, container), "up", "-d")
     return [
-        shell("make the folders it mounts", 'mkdir -p -- "$@"', compose.shared(settings), *_mounted(settings)),
+        shell("make the folders it mounts", FOLDERS, compose.shared(settings), *_mounted(settings)),
         Run(f"start {settings.stack.name}{again}", argv),
         _wait(settings),
     ]
