@@ -44,8 +44,8 @@ def foreign(settings: Settings, answers: Answers) -> tuple[str, ...]:
 
 def _others(settings: Settings, answers: Answers) -> list[tuple[str, bool]]:
     """The containers of the Compose project of the stack's name, its own left out, and whether they are the stack's."""
-    answer, stack = answers["ports.containers"], settings.stack.name
-    labelled = [(row["Names"], row.get("Labels") or {}) for row in (answer.json() if answer.ok else ())]
+    stack = settings.stack.name
+    labelled = [(row["Names"], row.get("Labels") or {}) for row in ports.every(answers)]
     return [
         (name.lstrip("/"), labels.get(SERVICE) == stack and CONFIGURATION in labels)
         for names, labels in labelled

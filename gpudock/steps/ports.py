@@ -45,9 +45,14 @@ def containers(answers: Answers) -> tuple[str, ...]:
     return tuple(_row(container) for container in _running(answers))
 
 
-def _running(answers: Answers) -> list[Mapping[str, Any]]:
+def every(answers: Answers) -> list[Mapping[str, Any]]:
+    """All containers, but for those that Docker is removing, which have no name any more."""
     answer = answers["ports.containers"]
-    return [container for container in (answer.json() if answer.ok else ()) if container["State"] in RUNNING]
+    return [container for container in (answer.json() if answer.ok else ()) if container["Names"]]
+
+
+def _running(answers: Answers) -> list[Mapping[str, Any]]:
+    return [container for container in every(answers) if container["State"] in RUNNING]
 
 
 def _row(container: Mapping[str, Any]) -> str:

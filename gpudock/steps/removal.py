@@ -47,9 +47,8 @@ def _image_questions(settings: Settings) -> Questions:
 
 
 def _image_read(settings: Settings, answers: Answers) -> Used:
-    found, listed = image.read(settings, answers), answers["ports.containers"]
-    made = (each for each in (listed.json() if listed.ok else ()) if each["ImageID"] == found.id)
-    names = ("".join(each["Names"][:1]).lstrip("/") for each in made)
+    found = image.read(settings, answers)
+    names = (each["Names"][0].lstrip("/") for each in ports.every(answers) if each["ImageID"] == found.id)
     return Used(found, tuple(name for name in names if name != settings.stack.name))
 
 

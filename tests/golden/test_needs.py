@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -114,13 +115,14 @@ def test_an_image_without_a_name_goes_with_its_container(settle: Settle) -> None
 def test_somebody_elses_project_of_that_name_is_left_alone(settle: Settle) -> None:
     """Compose goes by the project's name alone: their containers would be taken for leftovers of ours."""
     labels = {astray.PROJECT: "chat", astray.SERVICE: "chat"}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"Names": ["/chat-web-1"], "Labels": {**labels, astray.SERVICE: "web"}},
         {"Names": ["/chat-chat-1"], "Labels": labels},
         {"Names": ["/0123_chat"], "Labels": {**labels, compose.CONFIGURATION: "1"}},
         {"Names": ["/chat"], "Labels": {**labels, compose.CONFIGURATION: "1"}},
     ]
     rows.append({"Names": ["/other-web-1"], "Labels": {**labels, astray.PROJECT: "other"}})
+    rows.append({"Names": None, "Labels": labels})  # Docker is removing it
     rows.append({"Names": ["/by-hand"], "Labels": {}})
     settings, answers = settle("stack.name=chat"), {"ports.containers": Answer(("GET",), 0, json.dumps(rows), "")}
     assert astray.read(settings, answers) == ("0123_chat",)
