@@ -1,8 +1,8 @@
 """Open channels to a shell: here as a child process, there as a session on Fabric's SSH connection.
 
 Both carry bytes and behave alike, which `Context.run` and `Connection.run` do not: these differ in shell,
-environment quoting and standard input (facts/models-and-traps.md, trap 11), and cost 13 to 50 ms a command
-where a bare session on the same connection costs 4 (facts/speed.md).
+environment quoting and standard input (fabric/runners.py), and cost 13 to 50 ms a command where a bare session on
+the same connection costs 4.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class Command(invoke.Task[Body]):
     """A task whose body is called with a Job and its own options.
 
     Two of them are the same only if they are one object: Invoke's own equality, by name and code, would drop
-    `jupyter.start` behind `ssh.start` (facts/models-and-traps.md, trap 5).
+    `jupyter.start` behind `ssh.start` (invoke/tasks.py).
     """
 
     __eq__ = object.__eq__

@@ -1,7 +1,7 @@
 """An SSH connection as the fleet needs it: host key checked, tried again, bastion shared, never dead in silence.
 
 Stock Fabric accepts any host key, connects once, and opens a bastion anew for each host behind it
-(facts/models-and-traps.md, traps 13 and 14).
+(fabric/connection.py).
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _explained(connection: fabric.Connection, error: Exception) -> Unreachable:
 
 
 def _tune(connection: fabric.Connection) -> None:
-    """Switch off Nagle's algorithm, which costs 40 ms a command (facts/speed.md)."""
+    """Switch off Nagle's algorithm, which waits for the server's late acknowledgement: 40 ms a command."""
     stream = connection.transport.sock
     if isinstance(stream, socket.socket):
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

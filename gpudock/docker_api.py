@@ -1,8 +1,8 @@
 """The Docker SDK over a host's own connection: `docker system dial-stdio` run where everything else runs.
 
 So gateways, keys, passwords and sudo are those of the host, set once; the SDK's own `ssh://` opens a second,
-differently configured connection (facts/models-and-traps.md, trap 14). The only importer of the SDK, which
-takes 300 ms: import this module where it is used.
+differently configured connection (docker/transport/sshconn.py). The only importer of the SDK, which takes 300 ms:
+import this module where it is used.
 """
 
 from __future__ import annotations

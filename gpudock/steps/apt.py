@@ -9,7 +9,7 @@ from gpudock.actions import Action, Run
 from gpudock.settings import Settings
 from gpudock.steps.machine import Machine
 
-# DPkg::Lock::Timeout does not cover the lists' lock of `update` (facts/toolkit.md §4, 11): hence the loop.
+# DPkg::Lock::Timeout does not cover the lists' lock of `update` (ipspace/netlab#2473): hence the loop.
 UPDATE = """limit=$1; shift; waited=0; log=$(mktemp); trap 'rm -f "$log"' EXIT
 until apt-get update "$@" >"$log" 2>&1; do
   cat "$log"

@@ -18,7 +18,7 @@ NO_CGROUPS = re.compile(r"^(\s*)no-cgroups\s*=\s*true", re.MULTILINE)
 PACKAGE = "nvidia-container-toolkit"
 CGROUP2_LIBRARY = (1, 8, 0)  # https://github.com/NVIDIA/libnvidia-container/issues/176
 
-# Docker takes a new runtime up a moment after the signal (facts/toolkit.md §3).
+# Docker takes a new runtime up a moment after the signal (moby#47353).
 RELOAD = (
     TAKE_UP
     + """lists() { docker info --format '{{json .Runtimes}}' 2>/dev/null | grep -q '"nvidia"'; }

@@ -1,6 +1,6 @@
 """Containers of anybody that have GPUs: a daemon-reload, which installing the toolkit runs, can take them away.
 
-So those that see their GPUs are noted before, and asked again afterwards (facts/toolkit.md §4, 1).
+So those that see their GPUs are noted before, and asked again afterwards (nvidia-container-toolkit#48).
 """
 
 from __future__ import annotations

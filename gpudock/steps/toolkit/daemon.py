@@ -2,8 +2,8 @@
 
 NVIDIA's own `nvidia-ctk runtime configure` is not used for this: it truncates in place, keeps no backup, drops
 what follows the first JSON value, drops the siblings of `features.cdi`, replaces a runtime's own arguments,
-panics at `"runtimes": null`, and rewrites a file that is right already (facts/toolkit.md §2). The entry written
-is the one it writes. `nvidia-ctk cdi generate` is used as it is: it loses nothing (cdi.py).
+panics at `"runtimes": null`, and rewrites a file that is right already (its pkg/config/engine/docker/docker.go, at
+1.20.0). The entry written is the one it writes. `nvidia-ctk cdi generate` is used as it is: it loses nothing (cdi.py).
 """
 
 from __future__ import annotations

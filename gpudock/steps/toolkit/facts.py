@@ -19,7 +19,7 @@ from gpudock.steps.toolkit.change import DaemonFile, decode
 from gpudock.steps.toolkit.daemon import PATH
 from gpudock.steps.toolkit.record import Record
 
-# All four: apt cannot resolve an older toolkit unless its libraries are pinned too (facts/toolkit.md §1).
+# All four: apt cannot resolve an older toolkit unless its libraries are pinned too (nvidia-container-toolkit#1100).
 PACKAGES = (
     "nvidia-container-toolkit",
     "nvidia-container-toolkit-base",

@@ -53,7 +53,7 @@ def channel(settings: Settings) -> str:
 def render(settings: Settings, *, experimental: bool) -> str:
     """Write the two lines of NVIDIA's list, signed-by included.
 
-    A mirror's copy still names nvidia.github.io (facts/toolkit.md §1), and apt itself expands $(ARCH).
+    A mirror's copy still names nvidia.github.io (USTC's, in September 2026), and apt itself expands $(ARCH).
     """
     line = f"deb [signed-by={KEYRING}] {public(settings)}/{{channel}}/deb/$(ARCH) /\n"
     return line.format(channel="stable") + ("" if experimental else "#") + line.format(channel="experimental")

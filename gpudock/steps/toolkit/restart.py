@@ -14,7 +14,7 @@ from gpudock.steps.toolkit.facts import Toolkit
 from gpudock.steps.toolkit.platform import need_ordinary_engine
 from gpudock.steps.toolkit.take_up import TAKE_UP
 
-# Reload is asynchronous, and a configuration that Docker refuses is only logged (facts/toolkit.md §3): hence the wait.
+# Reload is asynchronous (moby#47353), and a configuration that Docker refuses is only logged: hence the wait.
 # What gpudock wrote, and nobody has changed since, goes back where Docker does not live with it.
 APPLY = (
     TAKE_UP

@@ -66,7 +66,7 @@ def _daemon(settings: Settings, toolkit: Toolkit) -> list[Action]:
     current, wanted = daemon.parse(now.text, now.path), daemon.parse(text, now.path)
     between, reload = daemon.without_runtime(current, wanted), _reload(toolkit, current, wanted)
     if reload and between != wanted:
-        # A reload passes over a key that is missing (facts/toolkit.md §3): so what it is to forget is there, empty.
+        # A reload passes over a key that is missing (moby's daemon/reload.go): so what it is to forget is there, empty.
         actions += [Replace("have Docker forget the nvidia runtime", now, daemon.render(between, now.text), folder)]
         actions += reload
         now, reload = replace(now, text=daemon.render(between, now.text)), []
