@@ -84,6 +84,17 @@ def test_uninstall_takes_away_what_the_record_says(settle: Settle) -> None:
     ]  # fmt: skip
 
 
+def test_the_way_back_waits_for_apts_lock_as_long_as_the_settings_say(settle: Settle) -> None:
+    """Removing what came, and installing what was here before: 600 s were waited whatever apt.lock_timeout said."""
+    _, noted = written("{}")
+    former = {"packages": "".join(f"{name} 1.0-1\n" for name in PACKAGES[:2]).encode()}
+    facts = with_daemon("{}", record=replace(noted, before=former))
+    offered = dict.fromkeys(PACKAGES[:2], ("1.0-1",))
+    planned = uninstall.plan(settle("apt.lock_timeout=7"), Leaving(facts, offered))
+    runs = [action.argv for action in planned if isinstance(action, Run) and "apt-get" in "".join(action.argv)]
+    assert [argv[4] for argv in runs] == ["7", "7"]
+
+
 FORGET = ["have Docker forget the nvidia runtime", "reload Docker (containers go on running)"]
 TAKE_OUT = "take the nvidia runtime out of daemon.json"
 

@@ -25,16 +25,16 @@ while read -r name version; do
 done <"$1/before/packages\""""
 )
 # Of what came along, only that goes which nothing else has come to need meanwhile: removing must not spread.
-REMOVE = """brought=" $* "; spreads() {
+REMOVE = """lock=$1; shift; brought=" $* "; spreads() {
   for gone in $(apt-get -s remove "$@" | sed -n 's/^Remv \\([^ ]*\\).*/\\1/p'); do
     case "$brought" in *" $gone "*) ;; *) return 0;; esac; done; return 1; }
 if spreads "$@"; then
   chosen=
   for name in "$@"; do spreads $chosen "$name" || chosen="$chosen $name"; done; set -- $chosen
 fi
-[ $# -eq 0 ] || apt-get -y --allow-change-held-packages -o DPkg::Lock::Timeout=600 purge "$@\""""
-BACK = """brought=" $1 "; shift
-apt="apt-get -y --no-install-recommends --allow-downgrades --allow-change-held-packages -o DPkg::Lock::Timeout=600"
+[ $# -eq 0 ] || apt-get -y --allow-change-held-packages -o DPkg::Lock::Timeout="$lock" purge "$@\""""
+BACK = """lock=$1 brought=" $2 "; shift 2
+apt="apt-get -y --no-install-recommends --allow-downgrades --allow-change-held-packages -o DPkg::Lock::Timeout=$lock"
 for gone in $($apt -s install "$@" | sed -n 's/^Remv \\([^ ]*\\).*/\\1/p'); do
   case "$brought" in *" $gone "*) ;; *) echo "$gone needs the newer version, which stays"; exit 0;; esac; done
 exec $apt install "$@\""""
@@ -95,7 +95,7 @@ def _removal(settings: Settings, toolkit: Toolkit, ours: tuple[str, ...]) -> lis
     if toolkit.manager != "apt":
         return [rpm_package.remove(toolkit.manager, ours)]
     rest = tuple(name for name in toolkit.record.brought if name not in PACKAGES)
-    argv = ("sh", "-ec", REMOVE, "sh", *ours, *rest)
+    argv = ("sh", "-ec", REMOVE, "sh", str(settings.apt.lock_timeout), *ours, *rest)
     return [Run("remove the packages that came with gpudock", argv, environment=apt.environment(settings))]
 
 
@@ -115,7 +115,8 @@ def _former(settings: Settings, leaving: Leaving) -> list[Action]:
     why = f"bring the toolkit back to {version}" + (", which has CVE-2026-24260, as before" if unsafe else "")
     if toolkit.manager != "apt":
         return rpm_package.bring_back(settings, toolkit.manager, why, changed)
-    words = (" ".join(toolkit.record.brought), *(f"{name}={old}" for name, old in changed.items()))
+    lock, brought = str(settings.apt.lock_timeout), " ".join(toolkit.record.brought)
+    words = (lock, brought, *(f"{name}={old}" for name, old in changed.items()))
     return [Run(why, ("sh", "-ec", BACK, "sh", *words), environment=apt.environment(settings))]
 
 
