@@ -123,8 +123,9 @@ def services() -> list[Row]:
     with open("/run/gpudock-check.log", "w") as log:
         main_process = subprocess.Popen(["/usr/local/sbin/gpudock-start"], stdout=log, stderr=log)
     try:
-        until = time.monotonic() + 30
-        while not os.path.isdir("/run/service/ssh/supervise") and time.monotonic() < until:
+        until = time.monotonic() + 300  # host keys take a slow machine long, and without them sshd -t finds fault
+        supervised = "/run/service/ssh/supervise"
+        while not os.path.isdir(supervised) and main_process.poll() is None and time.monotonic() < until:
             time.sleep(0.2)
         rows = sshd()
         if rows[0][1] == "wrong":  # it would only be waited for in vain
