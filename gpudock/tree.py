@@ -11,8 +11,9 @@ YEAR = 365 * 24 * 3600  # seconds
 
 
 def packed(tree: Path) -> bytes:
-    """Pack a tree so that the same files give the same bytes, owned by root.
+    """Pack a tree so that the same files give the same bytes, owned by root, with the modes that git keeps.
 
+    A clone has those of its owner's umask: by 077 the image's own /etc would be closed to its users.
     A file's time, in 1970, follows from its content: BuildKit takes a file of the same size and time for the
     one it knows (https://github.com/moby/buildkit/issues/2592), and a build would go on with the former text.
     """
@@ -22,6 +23,7 @@ def packed(tree: Path) -> bytes:
             return None
         entry.uid = entry.gid = 0
         entry.uname = entry.gname = ""
+        entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
         entry.mtime = zlib.crc32((tree / entry.name).read_bytes()) % YEAR if entry.isfile() else 0
         return entry
 

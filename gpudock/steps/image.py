@@ -88,7 +88,8 @@ def plan(settings: Settings, image: Image) -> list[Action]:
     folder = f"{settings.host.state}/build"
     actions: list[Action] = [Push("send the build context", CONTEXT, f"{folder}/context")]
     for name, text in additions.context(settings).items():
-        actions.append(Write(f"send your {name}", f"{folder}/context/additions/{name}", text))
+        mode = 0o755 if name.startswith("scripts/") else 0o644
+        actions.append(Write(f"send your {name}", f"{folder}/context/additions/{name}", text, mode=mode))
     if base.tag(settings, image.machine) not in image.bases:
         actions += base.fetch(settings, image.engine, f"{folder}/context", bootstrap=image.bootstrap)
     return [*actions, *build(settings, image.engine, folder, wanted), *release(settings, image)]

@@ -186,11 +186,14 @@ def test_what_goes_into_the_image_is_part_of_its_hash_and_sent_with_the_context(
     current = replace(IMAGE, inputs=fingerprint(settings, DEBIAN))
     assert image.plan(settings, current) == []
     script.write_text("echo other\n")
-    sent = {action.path: action.text for action in image.plan(settings, current) if isinstance(action, Write)}
+    written = [action for action in image.plan(settings, current) if isinstance(action, Write)]
+    sent = {action.path: action.text for action in written}
+    modes = {action.path: action.mode for action in written}
     folder = "/var/lib/gpudock/build/context/additions"
     assert sent[f"{folder}/apt/packages"] == "ffmpeg\n"
     assert sent[f"{folder}/pip/list.txt"] == "six\n"
     assert sent[f"{folder}/scripts/00-mount-data.sh"] == "echo other\n"
+    assert modes[f"{folder}/scripts/00-mount-data.sh"] == 0o755  # one that begins with #! is run by itself
 
 
 def test_a_file_that_is_no_text_is_told(settle: Settle, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ SCRIPTS = {
     "first.sh": 'echo "$GPUDOCK_USER" >>/opt/first\n',
     "start.sh": "#!/bin/bash\necho again >>/opt/start\n",
     "fails.sh": "echo the disk of the lab is away\nexit 7\n",
-    "build.sh": "which tree && python -c 'import six' && echo built >/opt/built\n",
+    "build.sh": "#!/bin/bash\nwhich tree && python -c 'import six' && echo built >/opt/built\n",
     "login.sh": "alias greet='echo hello from an alias'\nfalse\nexit 3\n",
 }
 

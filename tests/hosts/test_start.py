@@ -23,10 +23,11 @@ PATH=/usr/sbin:/usr/bin; exec "${{0##*/}}" "$@"
 
 @pytest.fixture(scope="module")
 def host(hosts: Hosts) -> TestHost:
-    """A server with an image `start`, built by hand and without packages, and a list of one more user."""
+    """A server with an image `start`, built by hand from a clone of umask 077, without packages, and one more user."""
     made = hosts("trixie-docker")
     made.load(testbed.image("fresh"), "gpudock/base:bookworm")
     docker("cp", str(ROOT / "docker"), f"{made.name}:/srv/docker")
+    made.sh("chmod -R go-rwx /srv/docker")
     authorities = "$(printf -- '--secret id=ca,src=%s' /etc/ssl/certs/ca-certificates.cr[t])"
     arguments = "--build-arg BASE=gpudock/base:bookworm --build-arg NOTEBOOK_LOCK= --build-arg APP_LOCK="
     made.sh(f"docker build -q -t start {arguments} {authorities} /srv/docker")
@@ -54,6 +55,12 @@ def within(host: TestHost, name: str, script: str) -> str:
 def until_done(host: TestHost, name: str) -> None:
     """Wait until a container's start is done."""
     until(lambda: "health: ssh=off" in within(host, name, "gpudock-health"))
+
+
+def test_a_clone_made_under_a_strict_umask_closes_nothing_in_the_image(host: TestHost) -> None:
+    """Docker gives /etc and /usr the modes of the context's: they, and what is ours in them, can be read by all."""
+    seen = host.sh("docker run --rm --entrypoint stat start -c %a /etc /usr /usr/local/bin /etc/profile.d/gpudock.sh")
+    assert seen.split() == ["755"] * 4
 
 
 def test_an_operator_may_be_called_as_an_account_of_the_image(host: TestHost) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import pty
 import resource
 import secrets
 import signal
 import sys
+import tarfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import pytest
 
 from gpudock.errors import Unreachable
 from gpudock.host import WRITE, Host
+from gpudock.tree import packed
 
 
 @pytest.fixture
@@ -101,6 +104,24 @@ def test_a_tree_replaces_the_former_one(here: Host, tmp_path: Path) -> None:
     assert here.push(tree, str(target)).code == 0
     assert [path.name for path in target.iterdir()] == ["script"]
     assert (target / "script").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_clones_umask_does_not_travel(tmp_path: Path) -> None:
+    """Whoever cloned it under whatever umask: the same files are the same bytes, as git has them, runnable or not."""
+    seen = set()
+    for strict in (0, 0o022, 0o077):
+        tree = tmp_path / f"{strict:o}"
+        (tree / "folder").mkdir(parents=True)
+        for name, mode in (("folder/plain", 0o666), ("folder/program", 0o777)):
+            (tree / name).write_text(name)
+            (tree / name).chmod(mode & ~strict)
+        (tree / "folder").chmod(0o777 & ~strict)
+        seen.add(packed(tree))
+    assert len(seen) == 1
+    with tarfile.open(fileobj=io.BytesIO(seen.pop())) as archive:
+        assert {entry.name: f"{entry.mode:o}" for entry in archive if "folder" in entry.name} == {
+            "./folder": "755", "./folder/plain": "644", "./folder/program": "755",
+        }  # fmt: skip
 
 
 def test_a_pushed_files_time_changes_with_its_content_and_with_nothing_else(here: Host, tmp_path: Path) -> None:
