@@ -16,7 +16,7 @@ from gpudock.questions import engine as engine_api
 from gpudock.questions import shell as question
 from gpudock.settings import Settings
 from gpudock.step import Blocked, Step
-from gpudock.steps import apt, docker_repository, login, machine
+from gpudock.steps import apt, docker_repository, login, machine, programs
 from gpudock.steps.machine import Machine
 
 # https://docs.docker.com/engine/install/debian/ and …/ubuntu/
@@ -26,21 +26,6 @@ DOCKER_PACKAGES = ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx
 DEBIAN_12 = ("docker.io", "docker-compose", "iptables")
 DEBIAN_13 = ("docker.io", "docker-cli", "docker-buildx", "docker-compose", "iptables")
 UBUNTU = ("docker.io", "docker-buildx", "docker-compose-v2", "iptables")
-
-# A machine can have several clients, and one from 23.0 on builds only with the buildx plugin.
-PLUGIN_FOLDERS = "/usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker $HOME/.docker"
-PROGRAMS = f"""buildx=; for folder in {PLUGIN_FOLDERS}; do
-  [ ! -e "$folder/cli-plugins/docker-buildx" ] || buildx=there
-  for plugin in "$folder"/cli-plugins/*; do [ ! -e "$plugin" ] || echo "plugin ${{plugin##*/}}"; done
-done
-IFS=:; for folder in $PATH; do
-  [ ! -f "$folder/docker-compose" ] || [ ! -x "$folder/docker-compose" ] || echo "compose $folder/docker-compose"
-  [ -f "$folder/docker" ] && [ -x "$folder/docker" ] || continue
-  for other in $seen; do [ ! "$folder/docker" -ef "$other" ] || continue 2; done; seen=$seen:$folder/docker
-  version=0  # with the plugin every client builds, and a client takes 15 ms to say its version
-  [ -n "$buildx" ] || version=$("$folder/docker" --version | sed 's/.*version \\([0-9.]*\\).*/\\1/')
-  echo "client $folder/docker $version"
-done"""
 
 # What `systemctl is-enabled docker` looks at, which costs 6 ms. And whether the daemon that runs is told runtimes by
 # flags: it would not start with the same keys in daemon.json. Between two words is a NUL, which `read` leaves out.
@@ -67,7 +52,7 @@ def questions(settings: Settings) -> Questions:
     """All that the engine step, and each step that needs an engine, has to know."""
     return {
         **machine.QUESTIONS,
-        "docker.programs": question(PROGRAMS),
+        "docker.programs": question(programs.LIST),
         "docker.daemon": question("command -v dockerd"),
         "docker.info": engine_api("/info"),
         "docker.service": question(SERVICE),
@@ -118,7 +103,7 @@ def read(settings: Settings, answers: Answers) -> Engine:
     found = info(answers)
     podman = str(found["ServerVersion"]) if PODMAN in found else ""
     found = {} if podman else found
-    client, builds, compose = _programs(answers["docker.programs"].out)
+    client, builds, compose = programs.choose(answers["docker.programs"].out)
     service = answers["docker.service"].out.split()
     members = answers["docker.group"].out.strip().rpartition(":")[2]
     return Engine(
@@ -185,18 +170,6 @@ def info(answers: Answers) -> Mapping[str, Any]:
         return {}
     said: Mapping[str, Any] = answer.json()
     return said
-
-
-def _programs(listing: str) -> tuple[str, bool, tuple[str, ...]]:
-    """Choose the first client that can build, else the first there is; tell whether it can, and how to call Compose."""
-    rows = [line.split() for line in listing.splitlines()]
-    plugins = {row[1] for row in rows if row[0] == "plugin"}
-    clients = [row[1:] for row in rows if row[0] == "client" and len(row) == 3]
-    able = [path for path, version in clients if "docker-buildx" in plugins or int(version.split(".")[0]) < 23]
-    client = next(iter([*able, *(path for path, _ in clients)]), "")
-    old_compose = [(row[1],) for row in rows if row[0] == "compose" and len(row) == 2]
-    compose = (client, "compose") if client and "docker-compose" in plugins else next(iter(old_compose), ())
-    return client, bool(able), compose
 
 
 def _install(settings: Settings, engine: Engine) -> list[Action]:

@@ -10,7 +10,7 @@ import pytest
 from gpudock.actions import Write
 from gpudock.answers import Answer
 from gpudock.errors import Refused
-from gpudock.steps import engine
+from gpudock.steps import engine, programs
 from gpudock.steps.doctor import known
 from tests.conftest import Settle
 from tests.golden.test_plans import BARE, DEBIAN, ENGINE, whys
@@ -51,19 +51,19 @@ def test_an_unknown_distribution_is_refused_before_anything(settle: Settle) -> N
 def test_the_client_that_can_build_is_chosen() -> None:
     """A newer client without buildx earlier on PATH is passed over."""
     newer, older = "client /usr/local/bin/docker 28.2.2\n", "client /usr/bin/docker 20.10.24\n"
-    assert engine._programs(newer + older)[:2] == ("/usr/bin/docker", True)
-    assert engine._programs("plugin docker-buildx\n" + newer + older)[:2] == ("/usr/local/bin/docker", True)
-    assert engine._programs(newer)[:2] == ("/usr/local/bin/docker", False)
-    assert engine._programs("") == ("", False, ())
+    assert programs.choose(newer + older)[:2] == ("/usr/bin/docker", True)
+    assert programs.choose("plugin docker-buildx\n" + newer + older)[:2] == ("/usr/local/bin/docker", True)
+    assert programs.choose(newer)[:2] == ("/usr/local/bin/docker", False)
+    assert programs.choose("") == ("", False, ())
 
 
 def test_compose_is_the_clients_plugin_or_the_program_of_that_name() -> None:
     """The plugin where both are there; without a client the plugin is of no use."""
     client, old = "client /usr/bin/docker 20.10.24\n", "compose /usr/bin/docker-compose\n"
-    assert engine._programs(f"plugin docker-compose\n{old}{client}")[2] == ("/usr/bin/docker", "compose")
-    assert engine._programs(old + client)[2] == ("/usr/bin/docker-compose",)
-    assert engine._programs(f"plugin docker-compose\n{old}")[2] == ("/usr/bin/docker-compose",)
-    assert engine._programs(client)[2] == ()
+    assert programs.choose(f"plugin docker-compose\n{old}{client}")[2] == ("/usr/bin/docker", "compose")
+    assert programs.choose(old + client)[2] == ("/usr/bin/docker-compose",)
+    assert programs.choose(f"plugin docker-compose\n{old}")[2] == ("/usr/bin/docker-compose",)
+    assert programs.choose(client)[2] == ()
 
 
 def test_podman_is_not_taken_for_docker(settle: Settle) -> None:
