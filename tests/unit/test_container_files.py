@@ -173,6 +173,32 @@ def test_compose_files_publish_on_loopback_only() -> None:
         assert "privileged" not in service
 
 
+def test_scripts_have_unix_lines_also_in_a_clone_made_by_gits_of_windows(tmp_path: Path) -> None:
+    """Git for Windows ends lines by CR LF (core.autocrlf) unless told otherwise, and WSL's sh could run none of them."""
+    shutil.copy(ROOT / ".gitattributes", tmp_path)
+    (tmp_path / "inv").write_bytes((ROOT / "inv").read_bytes())
+    git = [
+        "git",
+        "-C",
+        str(tmp_path),
+        "-c",
+        "core.autocrlf=true",
+        "-c",
+        "user.name=x",
+        "-c",
+        "user.email=x@example.org",
+    ]
+    for words in (
+        ["init", "-q"],
+        ["add", "."],
+        ["commit", "-q", "-m", "x"],
+        ["rm", "-q", "inv"],
+        ["checkout", "HEAD", "inv"],
+    ):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    assert (tmp_path / "inv").read_bytes() == (ROOT / "inv").read_bytes()
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_shell_scripts_are_sound(script: Path) -> None:
     """Every script parses, and shellcheck, where it is installed, finds nothing."""
