@@ -32,6 +32,8 @@ def _origin(name: str, origins: Mapping[Key, str]) -> str:
 def _wrong(settings: Settings, origins: Mapping[Key, str]) -> Iterator[tuple[str, str]]:
     """Yield each setting that cannot be, with what is wrong."""
     yield from _ports(settings, origins)
+    if settings.network.through and (settings.network.https_proxy or settings.network.http_proxy):
+        yield "network.through", "there is a proxy too (network.https_proxy or http_proxy); one of them has to go."
     for layer in ("huggingface", "modelscope"):
         if "@" in getattr(settings.mirrors, layer):
             said = "an address with a password would be in `docker inspect`; give one without."

@@ -34,7 +34,8 @@ KNOWN = (
         r"|error sending request|Failed to connect|Unable to connect to|Connection reset by peer"
         r"|after connection broken by|Failed to establish a new connection",
         "A server did not answer: check the network and network.https_proxy, or choose a mirror that does: "
-        "`mirror.probe` measures them (--set mirror=auto, mirror=cn, or one layer: --set mirrors.apt=URL).",
+        "`mirror.probe` measures them (--set mirror=auto, mirror=cn, or one layer: --set mirrors.apt=URL). A host "
+        "without internet can use yours: --set network.through=operator.",
     ),
     (
         r"Release file for .* is not (valid yet|yet valid)|is not valid (yet|until)|certificate is not yet valid",

@@ -34,6 +34,13 @@ Proxy = Annotated[str, Meta(pattern=r"^(\w+://\S+)?$", description="An address s
 Mirror = Annotated[
     str, Meta(pattern=r"^(\w+://\S+)?$", description="An address such as https://mirrors.ustc.edu.cn/debian.")
 ]
+Through = Annotated[
+    str,
+    Meta(
+        pattern=r"^(operator(:[1-9][0-9]{0,4})?)?$",
+        description="operator, or operator:7890 for a proxy program that listens at that port of this machine.",
+    ),
+]
 Python = Literal["3.10", "3.11", "3.12", "3.13", "3.14"]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Meta(min_length=1)]

@@ -111,10 +111,8 @@ def measure(host: Host, wanted: Sequence[Choice], network: Network) -> list[Meas
     """Ask for a small file of each choice from the host, side by side, at most SECONDS each. Raises CannotTell."""
     lines = "".join(f"{number} {address}\n" for number, choice in enumerate(wanted) if (address := url(choice)))
     ca = "" if network.ca_bundle in ("", "auto") else text(Path(network.ca_bundle).expanduser(), "network.ca_bundle")
-    proxies = {"http_proxy": network.http_proxy, "https_proxy": network.https_proxy, "no_proxy": network.no_proxy}
-    environment = {name: value for name, value in proxies.items() if value}
     data = f"{len(ca.encode())}\n{ca}{lines}".encode()
-    done = host.do(("sh", "-c", PROBE, "sh", str(SECONDS), PYTHON), data=data, environment=environment)
+    done = host.do(("sh", "-c", PROBE, "sh", str(SECONDS), PYTHON), data=data, environment=network.environment)
     if done.code:
         raise CannotTell(f"{host.name}: cannot measure mirrors: {done.output.strip()}.")
     rows = {int(row[0]): row[1:] for row in map(str.split, done.output.splitlines()) if len(row) == 5}

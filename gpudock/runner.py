@@ -19,7 +19,7 @@ from typing import Any
 
 import invoke
 
-from gpudock import credentials, mirrors
+from gpudock import credentials, mirrors, through
 from gpudock.calls import Work, calls_of, prepare, rollout_of
 from gpudock.command import Command, Job
 from gpudock.config import OWN
@@ -98,8 +98,9 @@ class Run:
         before = len(self.report.outcomes)
         loaded = mirrors.applied(item.loaded[target.name], target.name)
         host = Host(context, target.name, loaded.settings.fleet.command_timeout)
-        job = Job(item.name, loaded.settings, loaded.origins, host, self.report, item.options, self.stop)
-        item.call.task.perform(job, **item.own)
+        with through.opened(host, loaded.settings) as settings:
+            job = Job(item.name, settings, loaded.origins, host, self.report, item.options, self.stop)
+            item.call.task.perform(job, **item.own)
         outcomes = [outcome for outcome in self.report.outcomes[before:] if outcome.host == target.name]
         return worst([int(outcome.error.code) for outcome in outcomes if outcome.error])
 

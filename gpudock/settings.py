@@ -24,6 +24,7 @@ from gpudock.forms import (
     Seconds,
     Sha256,
     Text,
+    Through,
     Variable,
     Volume,
 )
@@ -79,7 +80,14 @@ class Network(Section, frozen=True):
     http_proxy: Proxy
     https_proxy: Proxy
     no_proxy: str
+    through: Through
     ca_bundle: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The proxies as the environment variables of tools that download."""
+        proxies = {"http_proxy": self.http_proxy, "https_proxy": self.https_proxy, "no_proxy": self.no_proxy}
+        return {name: value for name, value in proxies.items() if value}
 
 
 class HostFolder(Section, frozen=True):

@@ -35,9 +35,7 @@ PATIENT = _options("Acquire::Retries=3", "Acquire::http::Timeout=20", "Acquire::
 
 def environment(settings: Settings) -> Mapping[str, str]:
     """The environment for tools that download: proxies, and no questions from packages."""
-    network = settings.network
-    proxies = {"http_proxy": network.http_proxy, "https_proxy": network.https_proxy, "no_proxy": network.no_proxy}
-    return {"DEBIAN_FRONTEND": "noninteractive", **{name: value for name, value in proxies.items() if value}}
+    return {"DEBIAN_FRONTEND": "noninteractive", **settings.network.environment}
 
 
 def update(settings: Settings, why: str, source: str = "") -> Run:

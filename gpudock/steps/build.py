@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass
 from functools import cache
+from urllib.parse import urlsplit
 
 import gpudock
 from gpudock.actions import Action, Run, Write
@@ -12,7 +13,7 @@ from gpudock.errors import ActionFailed
 from gpudock.failures import next_move
 from gpudock.host import Host, Line
 from gpudock.settings import Settings
-from gpudock.steps import apt, base, trust
+from gpudock.steps import base, compose, trust
 from gpudock.steps.engine import Engine
 from gpudock.steps.inputs import CONTEXT, arguments, lock_hash
 from gpudock.steps.machine import Machine
@@ -87,7 +88,7 @@ def secrets(settings: Settings, machine: Machine, folder: str) -> dict[str, Acti
 def build(settings: Settings, engine: Engine, folder: str, wanted: str) -> list[Action]:
     """Build what lies in `folder`/context; `wanted` is the hash that the image's label will hold."""
     handed = secrets(settings, engine.machine, f"{folder}/secrets")
-    proxies = {name: value for name, value in apt.environment(settings).items() if name.endswith("_proxy")}
+    proxies = settings.network.environment
     argv = ["--progress=plain", "--tag", settings.image.name]
     for name, value in {INPUTS: wanted, **labels(settings, engine.machine)}.items():
         argv += ["--label", f"{name}={value}"]
@@ -95,6 +96,8 @@ def build(settings: Settings, engine: Engine, folder: str, wanted: str) -> list[
         argv += ["--build-arg", f"{name}={value}"]
     for name in proxies:
         argv += ["--build-arg", name]  # its value comes from the environment: a proxy's address may hold a password
+    if any(urlsplit(proxy).hostname in compose.LOOPBACK for proxy in proxies.values()):
+        argv += ["--network", "host"]  # a build's own network does not lead to the host's loopback
     for name in handed:
         argv += ["--secret", f"id={name},src={folder}/secrets/{name}"]
     argv.append(f"{folder}/context")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gpudock.actions import Action, Write
+from gpudock.actions import Action, Run, Write
 from gpudock.errors import UsageError
 from gpudock.step import Blocked
 from gpudock.steps import compose, gpu_mode, image, inputs, jupyter, services, ssh, stack
@@ -69,6 +69,15 @@ def test_no_secret_of_the_build_stands_in_an_argument(settle: Settle) -> None:
     )  # fmt: skip
     for action in image.plan(wanted, replace(IMAGE, bases=())):
         assert "geheim" not in str(action.describe())
+
+
+def test_a_build_reaches_a_proxy_at_the_hosts_loopback(settle: Settle) -> None:
+    """A build's own network does not lead to the host's 127.0.0.1, so it gets the host's; no other build does."""
+    for address, shared in (("http://127.0.0.1:7890", True), ("http://proxy:3128", False)):
+        wanted = settle(f"network.https_proxy={address}")
+        built = image.plan(wanted, replace(IMAGE, bases=()))[-1]
+        assert isinstance(built, Run)
+        assert ("--network host" in " ".join(built.argv)) is shared
 
 
 def service_of(settings: Any, machine: Machine) -> dict[str, Any]:

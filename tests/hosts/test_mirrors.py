@@ -56,7 +56,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def measured(host: TestHost) -> list[Measured]:
     """What measuring the fast, the slow and the silent mirror for two layers comes to."""
     with fabric.Connection(host.address, "root", host.port, connect_kwargs={"key_filename": str(host.key)}) as opened:
-        network = Network(http_proxy="", https_proxy="", no_proxy="", ca_bundle="")
+        network = Network(http_proxy="", https_proxy="", no_proxy="", through="", ca_bundle="")
         wanted = [Choice(layer, address, "x") for layer in ("pypi", "apt") for address in (SLOW, DOWN, FAST)]
         return measure.measure(Host(opened, "gpu01"), wanted, network)
 

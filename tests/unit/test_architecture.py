@@ -19,13 +19,13 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Lower layers know nothing of higher ones.
 LAYERS = [
-    {"start"},
+    {"start", "relay"},
     {"errors", "tree", "forms", "agent", "known_hosts", "root"},
     {"answers", "settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
     {"engine_api", "host_files", "forward", "typed", "files"},
     {"checks"},
     {"redaction", "config", "host", "logs", "rollout"},
-    {"docker_api", "questions", "actions", "measure", "own_key", "way"},
+    {"docker_api", "questions", "actions", "measure", "own_key", "through", "way"},
     {"mirrors"},
     {"lock", "step"},
     {"converge"},

@@ -56,6 +56,7 @@ __all__ = ["root"]
         ("ssh.users={alice: {keys: [/nonexistent]}}", "ssh.users.alice.keys: there is no file /nonexistent"),
         ("ssh.authorized_keys=[auto, /nonexistent]", "there is no file /nonexistent"),
         ("network.https_proxy=proxy:3128", "should be an address such as http://proxy:3128"),
+        ("network.through=me", "should be operator, or operator:7890 for a proxy program"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_key(root: Path, override: str, said: str) -> None:
@@ -147,6 +148,13 @@ def test_a_file_that_cannot_be_read(root: Path) -> None:
 def test_a_wrong_address_is_not_shown_with_its_password(root: Path) -> None:
     """It may be in an address that is not in the form of one."""
     assert "geheim" not in fails(root, "network.https_proxy=me:geheim@proxy:3128")
+
+
+def test_there_is_one_way_out(root: Path) -> None:
+    """A proxy and the operator's network exclude each other; the one to mend is named with its line."""
+    (root / "config/local.yml").write_text("network:\n  through: operator\n")
+    said = fails(root, "network.https_proxy=http://proxy:3128")
+    assert "config/local.yml:2: network.through: there is a proxy too" in said
 
 
 def test_what_is_left_empty_says_nothing(root: Path) -> None:

@@ -46,7 +46,8 @@ def _proxy(settings: Settings, answers: Answers) -> Seen | None:
 
 
 def _engine_proxy(settings: Settings, answers: Answers) -> Seen | None:
-    if not (settings.network.https_proxy or settings.network.http_proxy):
+    network = settings.network
+    if network.through or not (network.https_proxy or network.http_proxy):
         return None
     known.docker(answers)
     daemon = [line[7:] for line in answers["network.proxy"].out.splitlines() if line.startswith("daemon ")]

@@ -1,0 +1,98 @@
+"""A way to the internet for hosts that have none: a proxy on the operator's machine, over the SSH connection.
+
+`network.through: operator` is this machine's own network, by a proxy of ours that asks for a password of this run;
+`operator:7890` is a proxy program of this machine, such as one that reaches what a country's network does not. Each
+host gets a loopback port for as long as a task runs. Every plan sees an ordinary `network.https_proxy`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Lock
+
+import msgspec
+
+from gpudock import forward
+from gpudock.errors import UsageError
+from gpudock.forward import LOOPBACK
+from gpudock.host import Host
+from gpudock.settings import Settings
+
+RELAY = Path(__file__).with_name("relay.py")
+_starting = Lock()
+
+
+@contextmanager
+def opened(host: Host, settings: Settings) -> Iterator[Settings]:
+    """Yield the settings with the proxy that `network.through` asks for, open until the block ends.
+
+    Raises UsageError where nothing listens at the port it names, ActionFailed where the host's sshd forbids forwarding.
+    """
+    through = settings.network.through
+    port = int(through.partition(":")[2] or 0)
+    if port:
+        _try(port)
+    if host.is_local or not through:
+        yield _by(settings, f"{LOOPBACK}:{port}") if port else settings
+        return
+    login = "" if port else f"gpudock:{_password()}@"
+    with forward.listening(host.context, lambda: _dial(port or _relay())) as near:
+        yield _by(settings, f"{login}{LOOPBACK}:{near}")
+
+
+def _by(settings: Settings, proxy: str) -> Settings:
+    address = f"http://{proxy}"
+    network = msgspec.structs.replace(settings.network, http_proxy=address, https_proxy=address)
+    return msgspec.structs.replace(settings, network=network)
+
+
+def _dial(port: int) -> socket.socket:
+    return socket.create_connection((LOOPBACK, port))
+
+
+def _try(port: int) -> None:
+    try:
+        _dial(port).close()
+    except OSError:
+        raise UsageError(
+            f"network.through: nothing listens at {LOOPBACK}:{port} of this machine. Start the proxy program there, or "
+            "take `operator` alone: then hosts use this machine's network without one."
+        ) from None
+
+
+@cache
+def _password() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def _relay() -> int:
+    """The port of our proxy, started by the first host that needs it; it ends with this program."""
+    with _starting:
+        return _started()
+
+
+@cache
+def _started() -> int:
+    process = subprocess.Popen(  # a session of its own: Ctrl-C lets what runs on hosts finish
+        [sys.executable, str(RELAY)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    reads, says = process.stdin, process.stdout
+    if reads is None or says is None:
+        raise OSError("no pipes")
+    reads.write(f"{_password()}\n")
+    reads.flush()
+    if not (port := says.readline()):
+        raise OSError("it did not start")
+    return int(port)
