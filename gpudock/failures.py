@@ -8,6 +8,8 @@ import signal
 BY_SIGNAL = 128  # and its number is the exit code of what a signal ended, as a shell has it; alone: which is not known
 KILLED = {BY_SIGNAL + number: number.name for number in (signal.SIGABRT, signal.SIGBUS, signal.SIGKILL, signal.SIGSEGV)}
 
+THROUGH = "A host without internet can use yours: --set network.through=operator."
+
 KNOWN = (
     (
         r"\(ended by (SIGKILL|a signal)\)",
@@ -27,15 +29,14 @@ KNOWN = (
     (
         r"Temporary failure resolving|Could not resolve|Name or service not known",
         "The name does not resolve: check the host's DNS, or choose a mirror that it reaches: `mirror.probe` measures "
-        "them (--set mirror=auto, mirror=cn, or one layer: --set mirrors.pypi=URL).",
+        f"them (--set mirror=auto, mirror=cn, or one layer: --set mirrors.pypi=URL). {THROUGH}",
     ),
     (
         r"Failed to fetch|Connection timed out|Could not connect|Connection refused.*\[IP|Network is unreachable"
         r"|error sending request|Failed to connect|Unable to connect to|Connection reset by peer"
         r"|after connection broken by|Failed to establish a new connection",
         "A server did not answer: check the network and network.https_proxy, or choose a mirror that does: "
-        "`mirror.probe` measures them (--set mirror=auto, mirror=cn, or one layer: --set mirrors.apt=URL). A host "
-        "without internet can use yours: --set network.through=operator.",
+        f"`mirror.probe` measures them (--set mirror=auto, mirror=cn, or one layer: --set mirrors.apt=URL). {THROUGH}",
     ),
     (
         r"Release file for .* is not (valid yet|yet valid)|is not valid (yet|until)|certificate is not yet valid",

@@ -9,14 +9,16 @@ from gpudock.actions import Action, Run
 from gpudock.settings import Settings
 from gpudock.steps.machine import Machine
 
-# DPkg::Lock::Timeout does not cover the lists' lock of `update` (ipspace/netlab#2473): hence the loop.
+# DPkg::Lock::Timeout does not cover the lists' lock of `update` (ipspace/netlab#2473): hence the loop. To apt it is no
+# failure if no server answers; it is one where there are no older lists to go by.
 UPDATE = """limit=$1; shift; waited=0; log=$(mktemp); trap 'rm -f "$log"' EXIT
 until apt-get update "$@" >"$log" 2>&1; do
   cat "$log"
   grep -q 'Could not get lock' "$log" && [ $waited -lt $limit ] || exit 100
   echo "another package manager holds apt's lock: waited ${waited}s of ${limit}s"
   sleep 5; waited=$((waited + 5))
-done; cat "$log\""""
+done; cat "$log"
+! grep -q 'Failed to fetch' "$log" || ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1"""
 
 # `dpkg --configure` leaves a package that was cut off while it unpacked; `apt-get install NAME=VERSION` takes it for
 # installed.
