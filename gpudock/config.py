@@ -21,7 +21,8 @@ from gpudock.errors import SettingsError
 from gpudock.files import placed
 from gpudock.inventory import Hosts, Inventory, nearest
 from gpudock.layers import Key, Layer, Value
-from gpudock.settings import Family, Preset, Settings
+from gpudock.network import Preset
+from gpudock.settings import Family, Settings
 from gpudock.typed import typed
 
 ROOT = Path(__file__).parents[1]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 Port = Annotated[int, Meta(ge=1, le=65535, description="A TCP port, 1 to 65535.")]
@@ -63,3 +64,7 @@ Locale = Annotated[
 Package = Annotated[
     str, Meta(pattern=r"^[a-z0-9][a-z0-9.+-]+(:[a-z0-9]+)?(=\S+)?$", description="A package's name, such as ffmpeg.")
 ]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of the settings; a key it does not know is an error."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from gpudock.errors import CannotTell
 from gpudock.files import text
 from gpudock.host import Host
-from gpudock.settings import Network
+from gpudock.network import Network
 
 # Where a layer's own default is, and a small file below each choice. {id} and {release} are the host's: debian,
 # trixie; {apt} is the host's own source. PyPI's own address is asked of pip, so that none stands here.

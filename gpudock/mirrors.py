@@ -17,7 +17,8 @@ import msgspec
 from gpudock.config import OWN, ROOT, Loaded, presets
 from gpudock.host import Host
 from gpudock.measure import Choice, Measured, measure
-from gpudock.settings import Mirrors, Settings
+from gpudock.network import Mirrors
+from gpudock.settings import Settings
 
 ANSWERS = OWN / "mirrors"
 OLD = 7 * 24 * 3600  # seconds after which the answers are asked for again

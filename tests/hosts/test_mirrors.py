@@ -12,7 +12,7 @@ from gpudock import measure, mirrors
 from gpudock.errors import CannotTell
 from gpudock.host import Host
 from gpudock.measure import Choice, Measured
-from gpudock.settings import Network
+from gpudock.network import Network
 from tests.conftest import Fab, Hosts
 from tests.testbed import TestHost
 

@@ -21,7 +21,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     {"start", "relay"},
     {"errors", "tree", "forms", "agent", "known_hosts", "root"},
-    {"answers", "settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
+    {"answers", "network", "settings", "inventory", "layers", "failures", "credentials", "channel", "options"},
     {"engine_api", "host_files", "forward", "typed", "files"},
     {"checks"},
     {"redaction", "config", "host", "logs", "rollout"},
