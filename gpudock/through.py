@@ -42,8 +42,8 @@ def opened(host: Host, settings: Settings) -> Iterator[Settings]:
     if host.is_local or not through:
         yield _by(settings, f"{LOOPBACK}:{port}") if port else settings
         return
-    login = "" if port else f"gpudock:{_password()}@"
-    with forward.listening(host.context, lambda: _dial(port or _relay())) as near:
+    login = "" if port else f"gpudock:{password()}@"
+    with forward.listening(host.context, lambda: _dial(port or relay())) as near:
         yield _by(settings, f"{login}{LOOPBACK}:{near}")
 
 
@@ -68,31 +68,30 @@ def _try(port: int) -> None:
 
 
 @cache
-def _password() -> str:
+def password() -> str:
+    """What our proxy asks for: known to this run alone, and to what it starts as root on hosts."""
     return secrets.token_urlsafe(24)
 
 
-def _relay() -> int:
-    """The port of our proxy, started by the first host that needs it; it ends with this program."""
+def relay() -> int:
+    """The port of our proxy, started by the first host that needs it; it ends with this program. Raises OSError."""
     with _starting:
-        return _started()
+        return _started()[1]
 
 
 @cache
-def _started() -> int:
-    process = subprocess.Popen(  # a session of its own: Ctrl-C lets what runs on hosts finish
-        [sys.executable, str(RELAY)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
+def _started() -> tuple[subprocess.Popen[str], int]:
+    """The proxy's process, whose input has to stay open, and its port. Ctrl-C does not reach it: hosts may finish."""
+    pipe = subprocess.PIPE
+    argv = [sys.executable, str(RELAY)]
+    process = subprocess.Popen(
+        argv, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, start_new_session=True
     )
-    reads, says = process.stdin, process.stdout
-    if reads is None or says is None:
+    if not process.stdin or not process.stdout:
         raise OSError("no pipes")
-    reads.write(f"{_password()}\n")
-    reads.flush()
-    if not (port := says.readline()):
-        raise OSError("it did not start")
-    return int(port)
+    process.stdin.write(f"{password()}\n")
+    process.stdin.flush()
+    with process.stdout as said:
+        if not (port := said.readline()):
+            raise OSError("our proxy does not start")
+    return process, int(port)

@@ -1,0 +1,61 @@
+"""The proxy on the operator's machine, as hosts reach it at the end of their connection."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import invoke
+import pytest
+
+from gpudock import through
+from gpudock.errors import UsageError
+from gpudock.host import Host
+from tests.conftest import Settle
+
+
+class Answering(BaseHTTPRequestHandler):
+    """A server that says one word."""
+
+    def do_GET(self) -> None:  # noqa: D102 - as the library has it
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"reached")
+
+    def log_message(self, *said: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """The address of a server in the network."""
+    with HTTPServer(("127.0.0.1", 0), Answering) as running:
+        Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}/"
+        running.shutdown()
+
+
+@pytest.mark.parametrize("way", ["--proxytunnel", "--no-proxytunnel"])
+def test_only_who_has_the_password_of_the_run_gets_through(server: str, way: str) -> None:
+    """Other users of a host reach its loopback port too; without the password they get no further."""
+    proxy = f"127.0.0.1:{through.relay()}"
+    curl = ("curl", "-s", way, "--noproxy", "", "-w", "%{http_code}")
+    known = subprocess.run([*curl, "-x", f"http://gpudock:{through.password()}@{proxy}", server], capture_output=True)
+    assert known.stdout == b"reached200"
+    for login in ("", "gpudock:wrong@"):
+        other = subprocess.run([*curl, "-x", f"http://{login}{proxy}", server], capture_output=True)
+        assert b"reached" not in other.stdout
+
+
+def test_this_machine_needs_no_way_to_itself(settle: Settle, server: str) -> None:
+    """`operator` is its own network; a proxy program of its own is at its own loopback, if it is there."""
+    here = Host(invoke.Context(), "localhost")
+    with through.opened(here, settle("network.through=operator")) as settings:
+        assert settings.network.environment == {}
+    port = server.rstrip("/").rpartition(":")[2]
+    with through.opened(here, settle(f"network.through=operator:{port}")) as settings:
+        assert settings.network.https_proxy == f"http://127.0.0.1:{port}"
+    with pytest.raises(UsageError, match="nothing listens"), through.opened(here, settle("network.through=operator:1")):
+        pass
