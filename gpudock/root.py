@@ -8,9 +8,10 @@ from socket import socket
 # sudo's secure_path and a login shell's differ, and daemons' tools live in the sbin folders. The engine meant is
 # always the machine's own, whatever DOCKER_HOST says, or the context that `docker context use` has chosen. A hardened
 # host's umask of 077 would hide apt's keys from apt and the container's folder from its user; what is secret has a mode
-# of its own.
+# of its own. Where sh is bash it takes options from an exported SHELLOPTS, and errexit would end a question half-way.
 ENVIRONMENT = (
-    "umask 022; unset DOCKER_HOST; export DOCKER_CONTEXT=default LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; "
+    "set +efu; umask 022; unset DOCKER_HOST; "
+    "export DOCKER_CONTEXT=default LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; "
 )
 
 # The script itself comes on standard input, so that neither `ps` nor sudo's log ever shows what is in it. What was

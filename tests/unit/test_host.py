@@ -8,6 +8,7 @@ import os
 import pty
 import resource
 import secrets
+import shutil
 import signal
 import sys
 import tarfile
@@ -213,3 +214,16 @@ def test_an_interactive_program_s_exit_code_is_returned() -> None:
         "raise SystemExit(Host(invoke.Context(), 'here').interact(['sh', '-c', 'exit 3']))"
     )
     assert os.waitstatus_to_exitcode(pty.spawn([sys.executable, "-c", script])) == 3
+
+
+def test_options_of_the_operators_shell_are_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SHELLOPTS that is exported reaches every sh that is bash, as on RHEL: its errexit would end a question."""
+    if not (bash := shutil.which("bash")):
+        pytest.skip("this machine has no bash")
+    (tmp_path / "sh").symlink_to(bash)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SHELLOPTS", "errexit:nounset:noglob")
+    asked = Host(invoke.Context(), "here").ask(
+        'false; (false; echo "$unset_before"); echo /pro*; sh -c "false; echo end"'
+    )
+    assert asked == b"\n/proc\nend\n"
