@@ -67,10 +67,11 @@ def load(
     Raises SettingsError, whose message names file, line, key and what would be right.
     """
     here = Path.cwd()
+    defaults = _file(root, "config/default.yml")
     given = [
-        _file(root, "config/default.yml"),
+        defaults,
         *(placed(layer, root) for layer in (_file(root, "config/local.yml"), *_inventory_layers(root, host))),
-        placed(layers.from_environment(os.environ if environ is None else environ), here),
+        placed(layers.from_environment(os.environ if environ is None else environ, defaults), here),
         placed(layers.from_overrides(overrides), here),
     ]
     mirrors = [_file(root, "config/mirrors.yml"), _file(root, "config/mirrors.local.yml")]

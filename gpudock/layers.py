@@ -80,13 +80,21 @@ def from_mapping(values: Mapping[str, Any], origin: str, within: Key = ()) -> La
     return layer
 
 
-def from_environment(environ: Mapping[str, str]) -> Layer:
-    """Take GPUDOCK_SECTION__KEY=value from the environment; the value is read as YAML."""
-    return {
-        tuple(name[len(PREFIX) :].lower().split("__")): Value(scalar(text), f"the environment's {name}")
-        for name, text in environ.items()
-        if name.startswith(PREFIX) and "__" in name
-    }
+def from_environment(environ: Mapping[str, str], known: Iterable[Key] = ()) -> Layer:
+    """Take GPUDOCK_SECTION__KEY=value, or GPUDOCK_MIRROR=value, from the environment; the value is read as YAML.
+
+    `known` are the keys of the defaults. Raises SettingsError where one of them has an underscore too few.
+    """
+    spelled = {"_".join(key): "__".join(key) for key in known}
+    layer = {}
+    for name, text in environ.items():
+        words = name[len(PREFIX) :].lower()
+        if not name.startswith(PREFIX) or ("__" not in words and words not in spelled):
+            continue
+        if (right := spelled.get(words, words)) != words:
+            raise SettingsError(f"the environment's {name}: should be {PREFIX}{right.upper()}, with two underscores.")
+        layer[tuple(words.split("__"))] = Value(scalar(text), f"the environment's {name}")
+    return layer
 
 
 def from_overrides(overrides: Iterable[str]) -> Layer:

@@ -145,6 +145,15 @@ def test_a_file_that_cannot_be_read(root: Path) -> None:
     assert "config/local.yml: cannot be read: Is a directory" in fails(root)
 
 
+def test_an_underscore_too_few_is_told(root: Path) -> None:
+    """GPUDOCK_JUPYTER_PORT would change nothing and say nothing; what has no section needs but one underscore."""
+    said = "the environment's GPUDOCK_JUPYTER_PORT: should be GPUDOCK_JUPYTER__PORT, with two underscores."
+    assert fails(root, environ={"GPUDOCK_JUPYTER_PORT": "8889"}) == said
+    others = {"GPUDOCK_JUPYTER_PASSWORD": "x", "GPUDOCK_STATE": "/x", "GPUDOCK_MIRROR": "cn"}
+    loaded = load(environ=others, root=root)
+    assert (loaded.settings.mirror, loaded.origins["mirror"]) == ("cn", "the environment's GPUDOCK_MIRROR")
+
+
 def test_a_wrong_address_is_not_shown_with_its_password(root: Path) -> None:
     """It may be in an address that is not in the form of one."""
     assert "geheim" not in fails(root, "network.https_proxy=me:geheim@proxy:3128")
