@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import invoke
 
 from gpudock import channel, root
 from gpudock.credentials import sudo_password
-from gpudock.errors import CannotTell, SudoRefused, Unreachable
+from gpudock.errors import CannotTell, SudoRefused, Unreachable, UsageError
 from gpudock.failures import ended
 from gpudock.tree import packed
 
@@ -129,7 +130,9 @@ class Host:
         return stream
 
     def interact(self, argv: Sequence[str]) -> int:
-        """Hand the operator's terminal to `argv`, run as root, and return its exit code."""
+        """Hand the operator's terminal to `argv`, run as root; return its exit code. Raises UsageError without one."""
+        if not sys.stdin.isatty():  # a pipe's end does not reach what runs on a terminal: it would wait forever
+            raise UsageError("This works at a terminal only. For a command in the container there is ssh.")
         self.ask("true")
         script = f"{root.ENVIRONMENT}exec {shlex.join(argv)}"
         command = root.interactive(script, asked=self.password is not None)

@@ -65,9 +65,7 @@ def given(settings: Settings) -> str | None:
 
 
 def asked(settings: Settings) -> str | None:
-    """The password, asked at the terminal if need be. Raises UsageError where passwords are off."""
-    if not settings.ssh.passwords:
-        raise UsageError("ssh.passwords is off: only keys log in. Allow passwords with --set ssh.passwords=true.")
+    """The password, asked at the terminal if need be."""
     return secret(VARIABLE, settings.ssh.password_file, "Password for SSH: ")
 
 

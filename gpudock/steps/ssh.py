@@ -194,6 +194,8 @@ STOP = Step("ssh.stop", "Stop the SSH service; it stays stopped.", questions, re
 @task(name="password")
 def set_password(job: Job) -> None:
     """Set the SSH password of the container's user: from GPUDOCK_SSH_PASSWORD, ssh.password_file, or asked."""
+    if not job.settings.ssh.passwords:
+        raise UsageError("ssh.passwords is off: only keys log in. Allow passwords with --set ssh.passwords=true.")
     job.converge(start_step(accounts.asked))
 
 

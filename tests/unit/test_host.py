@@ -13,12 +13,13 @@ import signal
 import sys
 import tarfile
 from contextlib import ExitStack
+from io import StringIO
 from pathlib import Path
 
 import invoke
 import pytest
 
-from gpudock.errors import Unreachable
+from gpudock.errors import Unreachable, UsageError
 from gpudock.host import WRITE, Host
 from gpudock.tree import packed
 
@@ -227,3 +228,10 @@ def test_options_of_the_operators_shell_are_not_ours(tmp_path: Path, monkeypatch
         'false; (false; echo "$unset_before"); echo /pro*; sh -c "false; echo end"'
     )
     assert asked == b"\n/proc\nend\n"
+
+
+def test_without_a_terminal_no_interactive_program_begins(here: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In CI, or with a pipe for its input, it would wait for an end that does not come."""
+    monkeypatch.setattr(sys, "stdin", StringIO())
+    with pytest.raises(UsageError, match="at a terminal only"):
+        here.interact(["sh"])

@@ -59,12 +59,19 @@ def test_a_password_that_nobody_can_be_asked_for_is_usage(option: str) -> None:
     assert (done.code, "asks at a terminal" in done.err, "Traceback" in done.err) == (2, True, False)
 
 
-def test_a_task_that_finds_its_option_wrong_ends_as_any_other() -> None:
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["audit", "--last=x"], "--last x: should be a whole number, 1 or more."),
+        (["ssh.password"], "ssh.passwords is off: only keys log in."),
+    ],
+)
+def test_a_task_that_finds_itself_wrong_ends_as_any_other(words: Sequence[str], said: str) -> None:
     """A row of its own and the summary, which every run with --json ends with; code 2."""
-    done = program([str(ROOT / "inv"), "audit", "--last=x", "--json"])
+    done = program([str(ROOT / "inv"), *words, "--json"])
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert (done.code, rows[0]["status"], rows[-1]["summary"]["failed"]) == (2, "failed", 1)
-    assert "--last x: should be a whole number, 1 or more." in rows[0]["error"]
+    assert said in rows[0]["error"]
 
 
 @pytest.mark.parametrize(

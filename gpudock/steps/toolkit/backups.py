@@ -82,4 +82,5 @@ def restore(job: Job, backup: str = "") -> None:
     kept: Kept = job.facts(step)
     rows = [(item.name, item.reason, "" if item.text is not None else "(there was no file)") for item in kept.backups]
     listing = [{"name": item.name, "before": item.reason, "file": item.text is not None} for item in kept.backups]
-    job.say(columns([("backup", "made before it would", ""), *rows]), backups=listing)
+    table = columns([("backup", "made before it would", ""), *rows])
+    job.say(table if rows else "gpudock has changed no daemon.json here: there is no backup", backups=listing)
