@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from invoke.exceptions import ParseError
 
+from gpudock.config import load_inventory
 from gpudock.inventory import nearest
 from gpudock.options import VALUES, Options, Rollout
 
@@ -53,6 +54,8 @@ def _no_task(word: str, program: str, words: Sequence[str], tasks: Sequence[str]
         return f"--set {former[1]} {word}: should be --set {former[1]}={word}, in one word."
     if within := [task for task in tasks if task.startswith(f"{word}.")]:
         return f"{word} is a group of tasks: {', '.join(within)}."
+    if word.startswith("@") or word in load_inventory().hosts:
+        return f"{word} names hosts: ./fab -H {word} {next((other for other in words if other in tasks), 'setup')}"
     close = get_close_matches(word, tasks, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     return f"There is no task {word}.{hint} `{program} --list` shows all."

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from gpudock.errors import UsageError
 from gpudock.forms import Port
@@ -25,7 +26,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Hosts that share settings."""
 
-    hosts: tuple[str, ...]
+    hosts: tuple[Annotated[str, Meta(pattern=r"^[^@]", description="A host's name, no group's.")], ...]
     settings: dict[str, Any] = {}
 
 

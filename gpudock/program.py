@@ -61,6 +61,9 @@ class Hints(Program):
 
     def update_config(self, *positional: Any, **more: Any) -> None:
         """Heed the program's own options, and ask for the passwords that some of them name. Raises UsageError."""
+        file = self.args.config.value
+        if file and not os.path.isfile(file):
+            raise UsageError(f"--config {file}: there is no such file. It is Invoke's; our settings are in config/.")
         try:
             super().update_config(*positional, **more)
         except EOFError:

@@ -36,6 +36,8 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         (["inv", "setup", "--set", "ssh.port", "22"], "--set ssh.port 22: should be --set ssh.port=22, in one word.\n"),
         (["inv", "--dry-run", "setup"], "--dry-run belongs behind the task, for example: inv setup --dry-run\n"),
         (["fab", "--canary=2", "setup"], "--canary belongs behind the task, for example: fab setup --canary=N\n"),
+        (["fab", "status", "@train"], "@train names hosts: ./fab -H @train status\n"),
+        (["inv", "--config=/none", "config"], "--config /none: there is no such file. It is Invoke's"),
         (["inv", "stack.logs", "--lines=abc"], "'abc': should be a whole number.\n"),
         (["fab", "-t", "abc", "-H", "gpu01", "status"], "'abc': should be a whole number.\n"),
         (["fab", "-H", "gpu[1-2", "status"], "-H gpu[1-2: a range is written gpu[01-16]"),

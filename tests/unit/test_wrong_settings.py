@@ -90,6 +90,7 @@ def test_the_line_is_the_one_to_mend(root: Path, text: str, said: str) -> None:
         ("hosts:\n  gpu01: {}\n  gpu02: {adress: a}\n", "config/hosts.yml:3: hosts.gpu02.adress: there is no such"),
         ("hosts:\n  gpu01:\n    port: 222222\n", "config/hosts.yml:3: hosts.gpu01.port: should be a TCP port"),
         ("groups:\n  a: {hosts: [x]}\n  b: {hosts: x}\n", "config/hosts.yml:3: groups.b.hosts: should be a list"),
+        ("groups:\n  a: {hosts: ['@b']}\n", "config/hosts.yml:2: groups.a.hosts: should be a host's name, no group's"),
         ("groups:\n  a: {host: [x]}\n", "config/hosts.yml:2: groups.a.host: there is no such setting. Did you"),
     ],
 )
