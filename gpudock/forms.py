@@ -48,6 +48,7 @@ Text = Annotated[str, Meta(min_length=1)]
 Account = Annotated[
     str, Meta(pattern=r"^[a-z_][a-z0-9_-]{0,30}$", description="An account: small letters, digits, - and _.")
 ]
+Line = Annotated[str, Meta(pattern=r"^[^\n]*$", description="A text of one line: SSH sessions get no more.")]
 Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="The name of an environment variable.")]
 Binding = Annotated[
     str, Meta(pattern=r"^\d{1,5}:\d{1,5}(/(tcp|udp))?$", description="Host port:container port, such as 80:8080.")

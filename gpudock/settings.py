@@ -10,6 +10,7 @@ from gpudock.forms import (
     Account,
     Address,
     Binding,
+    Line,
     Locale,
     Name,
     Package,
@@ -133,7 +134,7 @@ class Stack(Section, frozen=True):
     bind_address: Address
     ports: tuple[Port | Binding, ...]
     volumes: tuple[Volume, ...]
-    environment: dict[Variable, str | int]
+    environment: dict[Variable, Line | int]
     shm_size: Annotated[str, Meta(pattern=r"^\d+ ?[kmgKMG]?[bB]?$", description="A size such as 16gb.")]
     restart: Literal["no", "always", "on-failure", "unless-stopped"]
     user: Literal["operator", "root"]

@@ -36,6 +36,7 @@ __all__ = ["root"]
         ("stack.volumes=['data/models:/opt/ai']", "should be /folder:/target or volume:/target"),
         ("stack.bind_address=localhost", "should be an IP address"),
         ("stack.environment={A: true}", "not true or false; put it in quotes"),
+        ('stack.environment={A: "a\\nb"}', "stack.environment.A: should be a text of one line"),
         ("stack.environment={1A: x}", "stack.environment.1A: the name should be the name of an environment variable"),
         ("stack.timezone=Asia/Peking", "there is no time zone Asia/Peking"),
         ("image.python=2.7", "should be one of 3.10, 3.11"),
