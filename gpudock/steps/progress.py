@@ -53,7 +53,8 @@ class Progress:
 def _name(stage: str | None, index: str, total: str, command: str) -> str:
     """A step's short name: the script it runs and what for, else its first words."""
     script = SCRIPT.search(command)
-    words = [word for word in script.groups() if word] if script else command.split()[:2]
+    plain = [word for word in command.split() if not word.startswith("--")]
+    words = [word for word in script.groups() if word] if script else plain[:2]
     return f"[{stage + ' ' if stage else ''}{index}/{total}] {' '.join(words)}"
 
 

@@ -11,7 +11,7 @@ OUTPUT = """#5 [system 2/3] RUN --mount=type=bind,source=build/system,target=/bu
 #7 0.9 Downloading numpy (15.5MiB)
 #7 1.1 Downloading scipy (1.5GiB)
 #7 2.020  + webencodings==0.6.1
-#8 [image 2/2] COPY rootfs/ /
+#8 [image 2/2] COPY --chmod=0755 rootfs/ /
 #10 [image 2/2] RUN --mount=type=secret,id=ca     sh /build/packages "notebook" after
 #11 [image 2/2] RUN --mount=type=secret,id=ca     sh /build/packages "" after  notebook
 #9 exporting layers
