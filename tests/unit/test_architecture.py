@@ -64,13 +64,13 @@ def test_imports_point_one_way() -> None:
 
 
 def test_files_and_functions_are_small() -> None:
-    """No file passes 250 lines, no function 40."""
-    for path in MODULES:
+    """No file passes 250 lines, no function 40; tests and benchmarks are no exception."""
+    for path in (*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")):
         text = path.read_text()
         assert len(text.splitlines()) <= 250, path
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
-                assert (node.end_lineno or 0) - node.lineno < 45, f"{path}:{node.name}"
+                assert (node.end_lineno or 0) - node.lineno < 40, f"{path}:{node.name}"
 
 
 def test_only_one_module_knows_the_docker_sdk() -> None:
