@@ -98,8 +98,8 @@ class Run:
         before = len(self.report.outcomes)
         loaded = mirrors.applied(item.loaded[target.name], target.name)
         host = Host(context, target.name, loaded.settings.fleet.command_timeout)
-        with through.opened(host, loaded.settings) as settings:
-            job = Job(item.name, settings, loaded.origins, host, self.report, item.options, self.stop)
+        with through.opened(host, loaded) as loaded:
+            job = Job(item.name, loaded.settings, loaded.origins, host, self.report, item.options, self.stop)
             item.call.task.perform(job, **item.own)
         outcomes = [outcome for outcome in self.report.outcomes[before:] if outcome.host == target.name]
         return worst([int(outcome.error.code) for outcome in outcomes if outcome.error])

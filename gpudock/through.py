@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -20,37 +21,39 @@ from threading import Lock
 import msgspec
 
 from gpudock import forward
+from gpudock.config import Loaded
 from gpudock.errors import UsageError
 from gpudock.forward import LOOPBACK
 from gpudock.host import Host
-from gpudock.settings import Settings
 
 RELAY = Path(__file__).with_name("relay.py")
 _starting = Lock()
 
 
 @contextmanager
-def opened(host: Host, settings: Settings) -> Iterator[Settings]:
+def opened(host: Host, loaded: Loaded) -> Iterator[Loaded]:
     """Yield the settings with the proxy that `network.through` asks for, open until the block ends.
 
     Raises UsageError where nothing listens at the port it names, ActionFailed where the host's sshd forbids forwarding.
     """
-    through = settings.network.through
+    through = loaded.settings.network.through
     port = int(through.partition(":")[2] or 0)
     if port:
         _try(port)
     if host.is_local or not through:
-        yield _by(settings, f"{LOOPBACK}:{port}") if port else settings
+        yield _by(loaded, f"{LOOPBACK}:{port}") if port else loaded
         return
     login = "" if port else f"gpudock:{password()}@"
     with forward.listening(host.context, lambda: _dial(port or relay())) as near:
-        yield _by(settings, f"{login}{LOOPBACK}:{near}")
+        yield _by(loaded, f"{login}{LOOPBACK}:{near}")
 
 
-def _by(settings: Settings, proxy: str) -> Settings:
-    address = f"http://{proxy}"
-    network = msgspec.structs.replace(settings.network, http_proxy=address, https_proxy=address)
-    return msgspec.structs.replace(settings, network=network)
+def _by(loaded: Loaded, proxy: str) -> Loaded:
+    proxies = dict.fromkeys(("http_proxy", "https_proxy"), f"http://{proxy}")
+    network = msgspec.structs.replace(loaded.settings.network, **proxies)
+    settings = msgspec.structs.replace(loaded.settings, network=network)
+    origins = dict.fromkeys((f"network.{name}" for name in proxies), "network.through")
+    return replace(loaded, settings=settings, origins={**loaded.origins, **origins})
 
 
 def _dial(port: int) -> socket.socket:

@@ -133,7 +133,7 @@ def _another(host: Host, source: Host, settings: Settings) -> Refused:
 
 
 def _open(held: ExitStack, host: Host, found: Image, settings: Settings, on_line: Line) -> Source:
-    own = held.enter_context(through.opened(host, load(host=settings.image.build_host or None).settings))
+    own = held.enter_context(through.opened(host, load(host=settings.image.build_host or None))).settings
     port = held.enter_context(Registry(host, own).serving(on_line))
     dial = partial(forward.dial, host.context, port)
     digest = _push(host, found, settings, port, on_line)

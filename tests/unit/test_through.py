@@ -11,9 +11,9 @@ import invoke
 import pytest
 
 from gpudock import through
+from gpudock.config import Loaded, load
 from gpudock.errors import UsageError
 from gpudock.host import Host
-from tests.conftest import Settle
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -49,13 +49,19 @@ def test_only_who_has_the_password_of_the_run_gets_through(server: str, way: str
         assert b"reached" not in other.stdout
 
 
-def test_this_machine_needs_no_way_to_itself(settle: Settle, server: str) -> None:
+def loaded(value: str) -> Loaded:
+    """The settings with network.through."""
+    return load([f"network.through={value}"], environ={})
+
+
+def test_this_machine_needs_no_way_to_itself(server: str) -> None:
     """`operator` is its own network; a proxy program of its own is at its own loopback, if it is there."""
     here = Host(invoke.Context(), "localhost")
-    with through.opened(here, settle("network.through=operator")) as settings:
-        assert settings.network.environment == {}
+    with through.opened(here, loaded("operator")) as found:
+        assert found.settings.network.environment == {}
     port = server.rstrip("/").rpartition(":")[2]
-    with through.opened(here, settle(f"network.through=operator:{port}")) as settings:
-        assert settings.network.https_proxy == f"http://127.0.0.1:{port}"
-    with pytest.raises(UsageError, match="nothing listens"), through.opened(here, settle("network.through=operator:1")):
+    with through.opened(here, loaded(f"operator:{port}")) as found:
+        assert found.settings.network.https_proxy == f"http://127.0.0.1:{port}"
+        assert found.origins["network.https_proxy"] == "network.through"
+    with pytest.raises(UsageError, match="nothing listens"), through.opened(here, loaded("operator:1")):
         pass

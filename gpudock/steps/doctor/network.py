@@ -10,6 +10,8 @@ from gpudock.steps.doctor.rule import Rule, Seen
 
 
 def _names(settings: Settings, answers: Answers) -> Seen | None:
+    if _given(settings):
+        return None  # names are its business
     rows = [line.split() for line in answers["network.names"].out.splitlines()]
     bad = sorted({row[0] for row in rows if len(row) == 2 and row[1] != "0"})
     if not bad:
@@ -25,10 +27,9 @@ def _mirrors(settings: Settings, answers: Answers) -> Seen | None:
         if not code.isdigit() or int(code) >= 500 or int(code) in (404, 410):
             said = f"HTTP {code}" if code.isdigit() else code.replace("_", " ")
             bad.append(f"mirrors.{layer} {address}: {said}")
-    if bad and asked.plain(settings.network.https_proxy or settings.network.http_proxy):
+    if bad and asked.plain(_given(settings)):
         return Seen(known.listed(sorted(bad), 3))
-    proxy = settings.network.https_proxy or settings.network.http_proxy
-    if asked.layers(settings) and not all(map(asked.plain, [proxy, *asked.layers(settings).values()])):
+    if asked.layers(settings) and not all(map(asked.plain, [_given(settings), *asked.layers(settings).values()])):
         raise CannotTell("what needs a password to be tried is not put on a command line")
     if asked.layers(settings) and not answers["network.reach"].out:
         raise CannotTell("there is no curl on this host to try the mirrors with")
@@ -36,7 +37,7 @@ def _mirrors(settings: Settings, answers: Answers) -> Seen | None:
 
 
 def _proxy(settings: Settings, answers: Answers) -> Seen | None:
-    if not (settings.network.https_proxy or settings.network.http_proxy):
+    if not _given(settings):
         return None
     if answers["network.proxy"].not_found:
         raise CannotTell("there is no bash on this host to try the proxy with")
@@ -46,16 +47,19 @@ def _proxy(settings: Settings, answers: Answers) -> Seen | None:
 
 
 def _engine_proxy(settings: Settings, answers: Answers) -> Seen | None:
-    network = settings.network
-    if network.through or not (network.https_proxy or network.http_proxy):
+    if settings.network.through or not _given(settings):
         return None
     known.docker(answers)
     daemon = [line[7:] for line in answers["network.proxy"].out.splitlines() if line.startswith("daemon ")]
     return None if any(line.strip() for line in daemon) else Seen("the settings name a proxy, and dockerd uses none")
 
 
+def _given(settings: Settings) -> str:
+    return settings.network.https_proxy or settings.network.http_proxy
+
+
 def _address(settings: Settings) -> str:
-    return (settings.network.https_proxy or settings.network.http_proxy).rpartition("//")[2].rpartition("@")[2]
+    return _given(settings).rpartition("//")[2].rpartition("@")[2]
 
 
 RULES = (
