@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gpudock.actions import Action, Write, shell
 from gpudock.answers import Answers
 from gpudock.questions import Questions, file
@@ -49,9 +51,10 @@ def reachable(answers: Answers) -> bool:
 def add(settings: Settings, host: Machine, there: str) -> list[Action]:
     """Fetch the key and add the list; apt finds the mirror's login in a file of its own. `there` is `login.found`."""
     public = login.public(address(settings))
+    fetch = shell("fetch the key of Docker's repository", FETCH, f"{public}/linux/{host.upstream}/gpg", KEYRING)
     return [
         *_keep_login(settings, there),
-        shell("fetch the key of Docker's repository", FETCH, f"{public}/linux/{host.upstream}/gpg", KEYRING),
+        replace(fetch, environment=settings.network.environment),
         Write("add Docker's repository", SOURCE, line(public, host)),
     ]
 

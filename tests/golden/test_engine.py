@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gpudock.actions import Write
+from gpudock.actions import Run, Write
 from gpudock.answers import Answer
 from gpudock.errors import Refused
 from gpudock.steps import engine, programs
@@ -35,6 +35,14 @@ def test_dockers_own_repository_is_preferred_where_it_answers(settle: Settle) ->
         "deb [arch=amd64 signed-by=/etc/apt/keyrings/docker.asc] https://download.docker.com/linux/debian trixie stable\n"
     )
     assert "install Docker, Buildx and Compose" in whys(plan)
+
+
+def test_whatever_is_fetched_comes_by_the_proxy(settle: Settle) -> None:
+    """Key, lists and packages of Docker's repository: each tool that downloads is told of the proxy."""
+    plan = engine.plan(settle("engine.source=docker", "network.https_proxy=http://proxy:3128"), BARE)
+    fetching = [action for action in plan if isinstance(action, Run) and action.why.startswith(("fetch", "install"))]
+    assert len(fetching) == 3
+    assert all((action.environment or {}).get("https_proxy") == "http://proxy:3128" for action in fetching)
 
 
 def test_an_engine_as_wanted_plans_nothing(settle: Settle) -> None:
