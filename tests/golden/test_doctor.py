@@ -207,8 +207,8 @@ def test_a_proxy_that_docker_does_not_know_is_found(settle: Settle) -> None:
     assert "dockerd uses none" in seen.text
     assert say(settle, "proxy-engine", proxied, network__proxy="listens\ndaemon http://proxy.test:3128\n") is None
     assert say(settle, "proxy-engine", network__proxy="daemon \n") is None
-    assert say(settle, "names", network__names="deb.debian.org 2\n")
-    assert say(settle, "names", proxied, network__names="deb.debian.org 2\n") is None  # names are the proxy's business
+    assert say(settle, "names", network__names="packages.test 2\n")
+    assert say(settle, "names", proxied, network__names="packages.test 2\n") is None  # names are the proxy's business
 
 
 # Tested by a test of their own: here above, or in tests/hosts/test_doctor.py.
