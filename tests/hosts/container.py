@@ -18,6 +18,7 @@ from tests.waiting import until
 
 NAME = "cuda_container_chatbot"
 PASSWORD = {"GPUDOCK_JUPYTER_PASSWORD": "correct horse"}
+THROUGH = ("--set", "network.through=operator")
 
 
 def keys() -> list[str]:

@@ -1,4 +1,7 @@
-"""All of `setup` on a host with GPUs, as far as a container can have them: toolkit, image, stack and proof, once."""
+"""All of `setup` on a host with GPUs, as far as a container can have them: toolkit, image, stack and proof, once.
+
+The host has no internet: what it fetches comes by the operator's machine, over the SSH connection.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import json
 import pytest
 
 from tests.conftest import Fab, Hosts
-from tests.hosts.container import NAME, PASSWORD, keys, services
+from tests.hosts.container import NAME, PASSWORD, THROUGH, keys, services
 from tests.hosts.nvidia import Repository, plug_in_gpu
 from tests.testbed import TestHost
 from tests.waiting import until
@@ -15,8 +18,9 @@ from tests.waiting import until
 
 @pytest.fixture(scope="module")
 def server(hosts: Hosts) -> TestHost:
-    """A server with an engine and two GPUs, operated by an ordinary user."""
+    """A server with an engine and two GPUs, operated by an ordinary user; its only way out is the one SSH came by."""
     host = hosts("trixie-docker")
+    host.sh("ip route del default")
     plug_in_gpu(host, count=2)
     return host
 
@@ -24,7 +28,7 @@ def server(hosts: Hosts) -> TestHost:
 @pytest.fixture(scope="module")
 def words(repository: Repository) -> list[str]:
     """What goes behind every task here."""
-    return [*keys(), *repository.overrides]
+    return [*keys(), *repository.overrides, *THROUGH]
 
 
 def test_a_second_setup_changes_nothing_and_has_the_proof_in_it(server: TestHost, fab: Fab, words: list[str]) -> None:
@@ -47,6 +51,14 @@ def test_a_second_setup_changes_nothing_and_has_the_proof_in_it(server: TestHost
     checked = fab({"gpu01": (server, "ops")}, "gpu.check", "--json", *words)
     facts = json.loads(checked.out.splitlines()[0])["facts"]
     assert (checked.code, [device["index"] for device in facts["devices"]], facts["problems"]) == (0, ["0", "1"], [])
+
+
+def test_of_the_way_out_nothing_is_left(server: TestHost) -> None:
+    """Neither the proxy nor its password stands in the image, the container or a file of the host."""
+    assert "proxy" not in server.sh(
+        f"docker history --no-trunc {NAME}; docker image inspect {NAME}; docker inspect {NAME}"
+    )
+    assert not server.sh("grep -rlE 'gpudock:[^@]+@' /etc /var/lib/gpudock /var/log 2>/dev/null; :")
 
 
 def test_what_was_started_comes_back_and_what_was_stopped_stays(server: TestHost, fab: Fab) -> None:
