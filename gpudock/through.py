@@ -7,7 +7,6 @@ host gets a loopback port for as long as a task runs. Every plan sees an ordinar
 
 from __future__ import annotations
 
-import secrets
 import socket
 import subprocess
 import sys
@@ -63,7 +62,7 @@ def _dial(port: int) -> socket.socket:
 def _try(port: int) -> None:
     try:
         _dial(port).close()
-    except OSError:
+    except (OSError, OverflowError):  # the latter beyond 65535
         raise UsageError(
             f"network.through: nothing listens at {LOOPBACK}:{port} of this machine. Start the proxy program there, or "
             "take `operator` alone: then hosts use this machine's network without one."
@@ -73,7 +72,9 @@ def _try(port: int) -> None:
 @cache
 def password() -> str:
     """What our proxy asks for: known to this run alone, and to what it starts as root on hosts."""
-    return secrets.token_urlsafe(24)
+    from secrets import token_urlsafe  # 2.6 ms, which a run without needs not
+
+    return token_urlsafe(24)
 
 
 def relay() -> int:

@@ -12,6 +12,7 @@ from gpudock.config import load, presets
 from gpudock.errors import SettingsError
 from gpudock.json_report import JsonReport
 from gpudock.measure import Choice, Measured
+from gpudock.network import Mirrors, Preset
 from gpudock.report import Report
 from tests.conftest import Settle
 
@@ -102,3 +103,8 @@ def test_no_password_of_an_address_is_printed(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr()
     assert "geheim" not in shown.out + shown.err
     assert shown.out.count("me:•••@mirror") == 2
+
+
+def test_presets_name_the_layers_that_mirrors_have() -> None:
+    """A layer that is added to the one and forgotten in the other could not be chosen, or not be set."""
+    assert Preset.__struct_fields__ == Mirrors.__struct_fields__
